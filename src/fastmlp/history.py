@@ -21,6 +21,27 @@ LEAST_FALL = 0.01  # share of the present loss that it falls in the last tenth: 
 VALIDATION = "validation_"  # prefix of the names of records on held-out samples
 
 
+class FitSettings:
+    """Attribute for the arguments of a fit, as numbers and text.
+
+    It may be set to a function that returns them. It is called on first use, since formatting the arguments takes
+    longer than a short fit.
+    """
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __set__(self, record: Any, settings: dict[str, Any] | Callable[[], dict[str, Any]]) -> None:
+        record.__dict__[self._name] = settings
+
+    def __get__(self, record: Any, owner: type) -> Any:
+        if record is None:
+            return dict  # of a dataclass, the value of a field that is not given
+        if callable(settings := record.__dict__[self._name]):
+            settings = record.__dict__[self._name] = settings()
+        return settings
+
+
 class History:
     """Records and settings of one fit, as `MLP.fit` returns them. Records have one value per finished epoch.
 
@@ -86,6 +107,8 @@ class History:
     (20, (20,), ['loss', 'r2'])
     """
 
+    settings = FitSettings()
+
     def __init__(self, net: Any = None, net_number: int | None = None):
         self.net, self.net_number = net, net_number
         self.loss = np.empty(0)
@@ -98,30 +121,15 @@ class History:
         self.best_epoch: int | None = None
         self.epochs_before = 0
         self.stopped_by = "epochs"
-        self._settings: dict[str, Any] | Callable[[], dict[str, Any]] = {}
+        self.settings = {}
         self.samples: dict[str, tuple[np.ndarray, np.ndarray]] = {}
         self.optimizer: Any = None
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """Arguments of fit, as numbers and text.
-
-        May be set to a function that returns them. It is called on first use, since formatting the arguments takes
-        longer than a short fit.
-        """
-        if callable(self._settings):
-            self._settings = self._settings()
-        return self._settings
-
-    @settings.setter
-    def settings(self, values: dict[str, Any] | Callable[[], dict[str, Any]]) -> None:
-        self._settings = values
 
     def __getstate__(self) -> dict[str, Any]:
         # No samples, so that no file of a net contains the user's data, and settings evaluated, since a function cannot
         # be pickled. No net either: the net refers to this history, and skops cannot write reference cycles.
         # MLP.__setstate__ sets it again.
-        return {**self.__dict__, "_settings": self.settings, "samples": {}, "net": None}
+        return {**self.__dict__, "settings": self.settings, "samples": {}, "net": None}
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Return the state for pickle and copy, which handle reference cycles, with the net."""

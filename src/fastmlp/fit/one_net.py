@@ -96,7 +96,7 @@ class OneNet:
         is_first, self.block, self.has_block = not self.has_block, block, True
         self.plan = plan = self.task.plan_of(self.number, block, self._n_threads)
         if is_first and not self.task.is_population:
-            self.records.history.settings = self.task.description(n_threads=plan.choice.n_threads)  # type: ignore[assignment]
+            self.records.history.settings = self.task.description(n_threads=plan.choice.n_threads)
         self._stack.callback(plan.release)
         self.data = plan.backend.place(block.data)
         state = self._carried_array

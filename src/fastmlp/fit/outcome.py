@@ -244,5 +244,5 @@ def result_of(
         interrupted=interrupted,
         settings=per_net,
         judged_by=judged_by,
-        arguments=task.description(text)(),
+        arguments=task.description(text),
     )

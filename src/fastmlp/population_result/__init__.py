@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from dataclasses import field as dataclass_field
 from functools import cached_property
 from typing import Any, NoReturn
 
@@ -13,6 +12,7 @@ from ..callbacks import SIGNS
 from ..console.fit_time import is_compile_time_worth_showing
 from ..convergence import EpochStatistics, wilson_interval
 from ..errors import DivergenceWarning, counted, install_command
+from ..history import FitSettings
 from ..interface.user_warnings import warn_user
 from ..kernels.structs import DIVERGED_NET, RUNNING
 from .stopped_by import OUT_OF_TIME, STOPPED_BY
@@ -125,7 +125,10 @@ class PopulationResult:
     settings: dict[str, np.ndarray]
     judged_by: str = "rule"
     compile_seconds: float = 0.0
-    arguments: dict[str, Any] = dataclass_field(default_factory=dict)
+    arguments: Any = FitSettings()  # noqa: RUF009 (a descriptor)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "arguments": self.arguments}
 
     @property
     def training_seconds(self) -> float:

@@ -10,11 +10,14 @@ from .recorded_epochs import recorded_epochs
 from .stopped_by import STOPPED_BY
 
 
-def result_of_histories(histories: list[History], interrupted: bool, monitor: str | None) -> PopulationResult:
+def result_of_histories(
+    histories: list[History], interrupted: bool, monitor: str | None, seconds: float, compile_seconds: float
+) -> PopulationResult:
     """Return the records of several fits of one net as the result of a population.
 
     histories : History of each net, one or more; empty for nets that have not begun
     monitor : the record that early stopping looked at, or None without early stopping
+    seconds, compile_seconds : time of all fits, and its part for compiling; fits at the same time share them
     """
     codes = {name: code for code, name in STOPPED_BY.items()}
     epochs = np.array([history.epochs for history in histories])
@@ -47,10 +50,10 @@ def result_of_histories(histories: list[History], interrupted: bool, monitor: st
         status=np.array([codes.get(history.stopped_by, codes["epochs"]) for history in histories]),
         record_epochs=record_epochs,
         records=records,
-        seconds=sum(history.seconds for history in histories),
+        seconds=seconds,
         interrupted=interrupted,
         settings={},
         judged_by="finite loss",
-        compile_seconds=sum(history.compile_seconds for history in histories),
-        arguments=dict(histories[0].settings),
+        compile_seconds=compile_seconds,
+        arguments=vars(histories[0])["settings"],  # not formatted yet
     )

@@ -9,7 +9,6 @@ prediction. Nets are trained one after another, or at the same time on threads.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -133,9 +132,7 @@ def fit_each(
     nets.fits += 1
     histories = [history for k in kept if (history := tried[k].history) is not None]
     monitor = "loss" if data.held_out is None and data.folds is None else "validation_loss"
-    seconds, compile_seconds = watch.read()  # nets that were trained at the same time share them
-    result = result_of_histories(histories, stop.is_set(), monitor)
-    nets.result = result = replace(result, seconds=seconds, compile_seconds=compile_seconds)
+    nets.result = result = result_of_histories(histories, stop.is_set(), monitor, *watch.read())
     return TrainedNets(nets, result, len(begun), outputs)
 
 
