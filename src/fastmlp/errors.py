@@ -64,6 +64,19 @@ def about_arguments() -> Iterator[None]:
         raise WrongArgument(str(error)) from None
 
 
+@contextmanager
+def place_in_errors(place: str) -> Iterator[None]:
+    """Add the place, such as rows or a file, to the message of a ValueError, unless it is about an argument."""
+    try:
+        yield
+    except WrongArgument as error:
+        raise ValueError(str(error)) from None
+    except ValueError as error:
+        if place in str(error):
+            raise
+        raise ValueError(f"In {place}: {error}") from None
+
+
 def unknown_name(kind: str, name: object, choices: Iterable[str]) -> ValueError:
     """Return the ValueError for an unknown name, with the table's name for it or the most similar one as a hint.
 

@@ -23,8 +23,8 @@ from fuzz_files import READ, SIZES, X, Y, fit, folder, sentence, small_net, writ
 
 import fastmlp
 from fastmlp.kernels.jit.compile_time import compile_seconds
+from fastmlp.streams.table_sources import read_table
 from fastmlp.table_training.streamed_fit import StreamedFit
-from fastmlp.tables.table_files import read_table
 
 CORPUS = Path(__file__).parent / "corpus"  # files that once were read wrongly, in a folder per target
 

@@ -24,7 +24,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import fastmlp
-from fastmlp.tables.table_files import read_table
+from fastmlp.streams.table_sources import read_table
 
 MOST_TIME = timedelta(seconds=20)  # for one file
 MEASURED = 10  # of so many files the memory of one is measured, which takes several times as long
@@ -101,7 +101,7 @@ def test_mutated_files_are_read_or_refused_with_a_sentence_within_their_memory(n
 LARGE = """
 import resource, sys
 from fastmlp import TabularMLPRegressor
-from fastmlp.tables.table_files import read_table
+from fastmlp.streams.table_sources import read_table
 
 small, large = sys.argv[1:]
 

@@ -13,7 +13,8 @@ from ..class_probabilities import outputs_of
 from ..loading import load_net
 from ..runtime.memory_limits import checked_memory_limit
 from ..runtime.output_files import check_output, replacing
-from ..streams.table_sources import parquet_frames, read_tables, surely_fits
+from ..streams.record_batches import parquet_frames
+from ..streams.table_sources import read_table, surely_fits
 from ..tables.base_column import Note, NotesOfPieces
 from ..tables.features import Preprocessing
 from ..tables.table_files import PARQUET_ENDINGS, check_ending, csv_pieces, import_pandas, with_text_names
@@ -77,10 +78,10 @@ def _frames(
 ) -> Iterator[pd.DataFrame]:
     """Yield a table, or its pieces that have rows; text_columns, unchanged : as for read_table"""
     if not is_large:
-        yield read_tables(file, text_columns, unchanged)
+        yield read_table(file, text_columns, unchanged)
         return
     if file.is_dir() or check_ending(file).endswith(PARQUET_ENDINGS):
-        frames: Iterator[pd.DataFrame] = (frame for frame, _ in parquet_frames(file, unchanged))
+        frames = parquet_frames(file, unchanged)
     else:
         frames = csv_pieces(file, text_columns, unchanged)
     yield from map(with_text_names, filter(len, frames))

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..errors import about_arguments, counted
 from ..runtime.memory_limits import checked_memory_limit
-from ..streams.table_sources import read_tables, surely_fits
+from ..streams.table_sources import read_table, surely_fits
 from ..table_training.encoded_rows import EncodedRows, Targets
 from ..table_training.model import TableModel
 from ..table_training.recipes import OF_CLASSES, OF_NUMBERS
@@ -61,7 +61,7 @@ def read_training_table(options: TrainOptions, log: Log) -> tuple[pd.DataFrame, 
     log : prints a sentence on rows that are left out, and on what looks like a mistake
     """
     name = options.target
-    table, notes = rows_with_target(read_tables(options.file, is_training=True), name, options.task)
+    table, notes = rows_with_target(read_table(options.file, is_training=True), name, options.task)
     table = inputs_and_target(table, options)
     for note in notes:
         log(note)
@@ -103,7 +103,7 @@ def encoded_part(target: Target, X: np.ndarray, y: np.ndarray) -> Part:
 def read_test_part(preprocessing: Preprocessing, file: Path, log: Log) -> Part:
     """Return the table of --test, encoded, without rows of unknown classes; log : prints what is special in it"""
     target = preprocessing.target
-    table, notes = rows_with_target(read_tables(file, preprocessing.text_columns), target.name, target.task)
+    table, notes = rows_with_target(read_table(file, preprocessing.text_columns), target.name, target.task)
     for sentence in notes:
         log(f"Test table: {sentence}")
     known = target.knows(table[target.name])

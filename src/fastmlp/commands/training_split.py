@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..errors import counted
-from ..streams.table_sources import read_tables
+from ..streams.table_sources import read_table
 from ..table_training.encoded_rows import EncodedRows, Rows, fold_numbers, held_out_rows
 from ..table_training.recipes import Recipe
 from ..tables.base_column import Note
@@ -62,7 +62,7 @@ def read_samples(net: Any, file: Path, target: str | None) -> tuple[np.ndarray, 
             raise ValueError(
                 f"The net was trained to predict {known.target.name!r}, not {target!r}: leave --target out."
             )
-        table = read_tables(file, known.text_columns)
+        table = read_table(file, known.text_columns)
         table, _ = rows_with_target(table, known.target.name, known.target.task)
         notes: list[Note] = []
         X = known.transform(table, notes=notes)
@@ -71,7 +71,7 @@ def read_samples(net: Any, file: Path, target: str | None) -> tuple[np.ndarray, 
         return X, known.target.encode(table[known.target.name]), None
     if target is None:
         raise ValueError("The net was not trained by `fastmlp train`, so name the column to predict with --target.")
-    table, _ = rows_with_target(read_tables(file), target)
+    table, _ = rows_with_target(read_table(file), target)
     inputs, n_features = table.drop(columns=target), net.network.n_features
     if text := [name for name in inputs.columns if inputs[name].dtype.kind not in "biuf"]:
         raise ValueError(f"The net takes numbers, but the column {text[0]!r} holds text: encode or drop it.")

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ..errors import WrongArgument, about_arguments, install_command, unknown_name
+from ..errors import install_command, place_in_errors
+from ..tables.table_files import PIECE_CELLS, check_names, import_pandas, with_columns, with_text_names
 from .read_ahead import read_ahead
 from .source_kinds import ARROW, is_dataset
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 PIECE_BYTES = 4_000_000  # of a piece of an array, about
 PAGE_BUFFER = 2**18  # bytes of a column that are read from a Parquet file at a time
@@ -63,38 +66,33 @@ def _batches_of_file(file: Path, piece_cells: int) -> Generator[Any, None, None]
     row groups are read one after another, and with a buffer: without one, the whole row group would be read at once.
     """
     parquet = import_pyarrow(".parquet")
-    with _parquet_errors(str(file)), parquet.ParquetFile(file, buffer_size=PAGE_BUFFER, pre_buffer=False) as opened:
+    with parquet_errors(file), parquet.ParquetFile(file, buffer_size=PAGE_BUFFER, pre_buffer=False) as opened:
         rows = max(1, piece_cells // max(len(opened.schema_arrow.names), 1))
         for group in range(opened.num_row_groups):
             yield from opened.iter_batches(rows, row_groups=[group], use_threads=False)
 
 
 @contextmanager
-def _parquet_errors(name: str) -> Iterator[None]:
-    """Raise what is wrong with a Parquet file as ValueError with a sentence."""
+def parquet_errors(source: Path | str) -> Iterator[None]:
+    """Raise what is wrong with Parquet files as ValueError with a sentence."""
     try:
         yield
-    except (import_pyarrow().ArrowException, OSError) as error:
-        if getattr(error, "errno", None) is not None:  # of the disk: the file need not be damaged
+    except Exception as error:  # a damaged file may raise any
+        if isinstance(error, MemoryError) or getattr(error, "errno", None) is not None:  # of the disk
             raise
-        raise ValueError(f"{name!r} cannot be read as Parquet: {error}") from None
+        reason = " ".join(str(error).split())
+        raise ValueError(f"{str(source)!r} cannot be read as Parquet: {reason}") from None
 
 
 def pieces_of_files(path: Path, read: Callable[[Iterator[Any], list[str]], Iterator[Any]]) -> Iterator[Any]:
-    """Yield what `read` yields of a Parquet file, or of each of a folder, whose name is added to a ValueError.
+    """Yield what `read` yields of a Parquet file, or of each of a folder; its name is added to a ValueError.
 
     read : function (record batches, columns of earlier ones, as for uniform_pieces)
     """
     columns: list[str] = []
     for file in parquet_files(path):
-        try:
+        with place_in_errors(repr(str(file))):
             yield from read(parquet_batches(file), columns)
-        except WrongArgument as error:
-            raise ValueError(str(error)) from None
-        except ValueError as error:
-            if file == path or repr(str(file)) in str(error):
-                raise
-            raise ValueError(f"In {str(file)!r}: {error}") from None
 
 
 # ---- batches of any kind
@@ -104,7 +102,7 @@ def record_batches(X: Any) -> Iterator[Any]:
     """Yield the record batches of what is_arrow knows."""
     pyarrow = import_pyarrow()
     if is_dataset(X):
-        with _parquet_errors("the dataset"):  # each pass has the same order; whole row groups are in memory
+        with parquet_errors("the dataset"):  # each pass has the same order; whole row groups are in memory
             yield from X.to_batches(use_threads=False, batch_readahead=1, fragment_readahead=1)
     elif hasattr(X, ARROW[0]):
         yield from pyarrow.RecordBatchReader.from_stream(X)
@@ -112,47 +110,26 @@ def record_batches(X: Any) -> Iterator[Any]:
         yield pyarrow.record_batch(X)
 
 
-def uniform_pieces(
-    batches: Iterator[Any], n_cells: int, columns: list[str], names: tuple[str, ...] = ()
-) -> Iterator[Any]:
+def uniform_pieces(batches: Iterator[Any], n_cells: int, columns: list[str]) -> Iterator[Any]:
     """Yield record batches cut into pieces of about n_cells, with the columns of the first one in its order.
 
-    columns : names of the columns of earlier batches; an empty list is filled with the names in the first batch
-    names : of columns that have to be there
+    columns : list of str
+        Names of the columns of earlier batches; an empty list is filled with the names in the first batch.
     """
     for batch in map(_without_index, batches):
-        found = batch.schema.names
-        if not columns:
-            with about_arguments():
-                columns += checked_columns(found, names)
-        refuse_equal_names(found)
-        if set(found) != set(columns):
+        names = batch.schema.names
+        check_names(names, "The table")
+        columns += [] if columns else names
+        if set(names) != set(columns):
             absent, further = (
                 ", ".join(repr(name) for name in some if name not in others)
-                for some, others in ((columns, found), (found, columns))
+                for some, others in ((columns, names), (names, columns))
             )
             differences = [f"lacks {absent}"] * bool(absent) + [f"has {further} besides"] * bool(further)
             raise ValueError(f"All pieces must have the columns of the first, but one {' and '.join(differences)}.")
         rows = max(1, n_cells // max(1, len(columns)))
         for first in range(0, batch.num_rows, rows):
             yield batch.slice(first, rows).select(columns)
-
-
-def checked_columns(columns: list[str], names: tuple[str, ...]) -> list[str]:
-    """Return the columns of a table after a check that they can be told apart, and that `names` are among them."""
-    for name in names:
-        if name not in columns:
-            raise unknown_name("column", name, columns)
-    refuse_equal_names(columns)
-    if len(columns) == len(names):
-        raise ValueError(f"There is no column of features beside {', '.join(map(repr, names))}.")
-    return columns
-
-
-def refuse_equal_names(columns: list[str]) -> None:
-    twice = sorted(name for name, count in Counter(columns).items() if count > 1)
-    if twice:
-        raise ValueError(f"Columns must have different names, but {', '.join(map(repr, twice))} is there twice.")
 
 
 def _without_index(batch: Any) -> Any:
@@ -171,6 +148,75 @@ def _without_index(batch: Any) -> Any:
         columns = [k for k, name in enumerate(batch.schema.names) if name not in index]
     except (AttributeError, TypeError, ValueError) as error:
         raise ValueError(
-            f"What pandas has written about the columns is damaged ({error}): write the data again."
+            f"The columns cannot be read: what pandas has written about them is damaged ({error}). Write the data "
+            "again."
         ) from None
     return batch.select(columns)
+
+
+# ---- data frames
+
+
+def parquet_frames(path: Path, unchanged: Iterable[str] = ()) -> Iterator[pd.DataFrame]:
+    """Yield the data frames of a Parquet file, or of those of a folder; the index counts the rows of each file.
+
+    unchanged : columns whose whole numbers stay what they are, as of read_table
+    """
+    return pieces_of_files(path, lambda batches, columns: frames_of_batches(batches, columns, unchanged))
+
+
+def frames_of_batches(
+    batches: Iterator[Any], columns: list[str], unchanged: Iterable[str] = ()
+) -> Iterator[pd.DataFrame]:
+    """Yield Arrow record batches as data frames with the columns of the first, in its order; the index counts rows.
+
+    columns : names of the columns of earlier batches, as for uniform_pieces
+    unchanged : columns, as of parquet_frames
+    """
+    pyarrow, n_rows = import_pyarrow(), 0
+    for batch in uniform_pieces(batches, PIECE_CELLS, columns):
+        frame = frame_of_arrow(pyarrow.Table.from_batches([batch]), unchanged)
+        frame.index += n_rows
+        n_rows += len(frame)
+        yield frame
+
+
+def frame_of_arrow(table: Any, unchanged: Iterable[str] = (), noun: str = "The table") -> pd.DataFrame:
+    """Return an Arrow table as a data frame with text as column names.
+
+    unchanged : columns whose whole numbers stay what they are, as of read_table
+    noun : what error messages call the table
+
+    Raises
+    ------
+    ValueError
+        If pandas does not know a type or cannot hold a value, or what it has written about the columns itself, which
+        it does not check, is damaged.
+    """
+    try:
+        frame = table.to_pandas().reset_index(drop=True)
+    except (ImportError, MemoryError, OSError):
+        raise
+    except Exception as error:  # damaged metadata may raise any
+        raise ValueError(
+            f"{noun} cannot be converted to one of pandas: a type of its columns is unknown, a value out of range, or "
+            f"what pandas has written about them is damaged ({error}). Write the data again."
+        ) from None
+    return with_columns(with_text_names(frame, noun), _whole_numbers(table, unchanged))
+
+
+def _whole_numbers(table: Any, names: Iterable[str]) -> dict[str, Any]:
+    """Return those of the named columns of an Arrow table that hold whole numbers, in a type for which cells may be
+    missing.
+    """
+    from pyarrow import types
+
+    kinds = {name: table.schema.field(name).type for name in names if name in table.schema.names}
+    numbers = [name for name, kind in kinds.items() if types.is_integer(kind)]
+    if not numbers:
+        return {}
+    nullable = lambda kind: import_pandas().api.types.pandas_dtype(
+        str(kind).replace("uint", "UInt").replace("int", "Int")
+    )
+    frame = table.select(numbers).to_pandas(types_mapper=nullable, ignore_metadata=True)
+    return {name: frame[name].array for name in numbers}

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..data.checked_samples import as_features
 from ..data.targets import as_targets, metric_of, smoothed
-from ..errors import WrongArgument, about_arguments
+from ..errors import WrongArgument, about_arguments, place_in_errors
 from ..kernels.structs import METRIC_NONE, METRIC_THRESHOLD
 from ..network.spec import Network
 from ..runtime.ctrl_c import raise_if_stopped
@@ -37,17 +37,6 @@ class RowsInMemory(NamedTuple):
 
     X: np.ndarray
     y: np.ndarray
-
-
-@contextmanager
-def rows_named(source: Source, first: int, last: int) -> Iterator[None]:
-    """Add the rows of a piece to the message of a ValueError about them."""
-    try:
-        yield
-    except WrongArgument as error:
-        raise ValueError(str(error)) from None
-    except ValueError as error:
-        raise ValueError(f"In {source.rows_shown(first, last)}: {error}") from None
 
 
 def check_piece(X: Any, y: Any, network: Network, is_first: bool) -> None:
@@ -101,7 +90,7 @@ def load(
             raise_if_stopped()
             if not len(X):
                 continue
-            with rows_named(source, n_samples, n_samples + len(X)):
+            with place_in_errors(source.rows_shown(n_samples, n_samples + len(X))):
                 check_piece(X, y, network, is_first=n_samples == 0)
                 features, raw = as_features(X, network.n_features, dtype), np.asarray(y)
                 targets = as_targets(raw, network, dtype, len(features))

@@ -18,25 +18,25 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..errors import counted, no_file, shown, unknown_name
+from ..errors import about_arguments, counted, no_file, place_in_errors, shown, unknown_name
 from ..tables.table_files import CSV_ENDINGS, PARQUET_ENDINGS
-from .record_batches import PIECE_BYTES, parquet_files, pieces_of_files, record_batches
-from .rows_of_tables import rows_of_batches, rows_of_csv
+from .record_batches import PIECE_BYTES, frames_of_batches, parquet_files, pieces_of_files, record_batches
+from .rows_of_tables import columns_apart, frames_of_numbers, numbers_of
 from .source_kinds import is_array_file, is_arrow, is_chunked_array, is_name, is_source, names_in
 
 
-class TableReaders(NamedTuple):
-    """How tables are read: functions that yield pairs (X, y).
+class TableReader(NamedTuple):
+    """How tables are read: as arrays of numbers, or as data frames.
 
-    batches : function (record batches of Arrow, names of the targets as given or None, columns of earlier batches)
-    csv : function (path, names of the targets as given or None)
+    csv : function (path, names of the targets as given or None) that yields data frames
+    cells : function that returns what the source yields of a data frame or a series, part of a table
     """
 
-    batches: Callable[[Iterator[Any], Any, list[str]], Iterator[tuple[Any, Any]]]
-    csv: Callable[[Path, Any], Iterator[tuple[Any, Any]]]
+    csv: Callable[[Path, Any], Iterator[Any]]
+    cells: Callable[[Any], Any]
 
 
-AS_NUMBERS = TableReaders(rows_of_batches, rows_of_csv)
+AS_NUMBERS = TableReader(frames_of_numbers, numbers_of)
 
 
 class Source(NamedTuple):
@@ -58,7 +58,7 @@ class Source(NamedTuple):
         return f"rows {first:,} to {last:,} of {self.kind} (not included)"
 
 
-def as_source(X: Any, y: Any = None, tables: TableReaders = AS_NUMBERS) -> Source:
+def as_source(X: Any, y: Any = None, reader: TableReader = AS_NUMBERS) -> Source:
     """Return a source for X, with its targets.
 
     X : as the module's docstring says
@@ -68,7 +68,7 @@ def as_source(X: Any, y: Any = None, tables: TableReaders = AS_NUMBERS) -> Sourc
         as X     targets beside X, of as many rows, which are kept in memory; a .npy file may be text where columns of X
                  have no names
         None     if X has the targets, or none are needed
-    tables : how tables are read
+    reader : how tables are read
 
     Raises
     ------
@@ -77,10 +77,10 @@ def as_source(X: Any, y: Any = None, tables: TableReaders = AS_NUMBERS) -> Sourc
     """
     y = as_targets_file(X, y)
     names = y if is_name(y) else None
-    source = _rows_of(X, names, tables)
+    source = _rows_of(X, names, reader)
     if y is None or names is not None:
         return source
-    targets = cache(lambda: np.asarray(targets_beside(y, tables)))
+    targets = cache(lambda: np.asarray(targets_beside(y, reader)))
     return source._replace(pieces=lambda: _beside(source, targets()))
 
 
@@ -141,7 +141,7 @@ def is_targets_source(y: Any) -> bool:
     return is_known or not (hasattr(y, "__len__") and hasattr(y, "__getitem__"))
 
 
-def targets_beside(y: Any, tables: TableReaders = AS_NUMBERS) -> Any:
+def targets_beside(y: Any, reader: TableReader = AS_NUMBERS) -> Any:
     """Return all targets beside X: those of a source as an array, others as they are.
 
     y : an array, or as X of as_source
@@ -155,7 +155,7 @@ def targets_beside(y: Any, tables: TableReaders = AS_NUMBERS) -> Any:
         if np.ndim(y) == 0:
             raise ValueError(f"y must be an array, or the name of a column, but it is {shown(y)}.")
         return y
-    source, parts = as_source(y, None, tables), []
+    source, parts = as_source(y, None, reader), []
     for targets, given in source.pieces():
         if given is not None:
             raise ValueError(f"y must give targets, but it is {source.kind} of pairs.")
@@ -186,13 +186,13 @@ def _beside(source: Source, targets: np.ndarray) -> Iterator[tuple[Any, Any]]:
 # ---- rows
 
 
-def _rows_of(X: Any, names: Any, tables: TableReaders) -> Source:
+def _rows_of(X: Any, names: Any, reader: TableReader) -> Source:
     """Return a source of rows; names : as given for the targets, or None"""
     if isinstance(X, (str, os.PathLike)):
-        return _source_of_path(Path(X), names, tables)
+        return _source_of_path(Path(X), names, reader)
     kind = kind_of(X)
     if is_arrow(X):
-        return Source(kind, lambda: tables.batches(record_batches(X), names, []))
+        return Source(kind, lambda: _pairs(frames_of_batches(record_batches(X), []), names, reader))
     if names is not None:
         raise ValueError(
             f"y names columns ({', '.join(map(repr, names_in(names)))}), but those of {kind} cannot be chosen by their "
@@ -203,6 +203,19 @@ def _rows_of(X: Any, names: Any, tables: TableReaders) -> Source:
             raise ValueError(f"It is not known how many rows {kind} has: call its compute_chunk_sizes() first.")
         return Source(kind, lambda: _slices(X))
     return Source("an iterable of batches", lambda: map(_pair, X))
+
+
+def _pairs(frames: Iterator[Any], y: Any, reader: TableReader) -> Iterator[tuple[Any, Any]]:
+    """Yield pairs (X, y) of data frames; y has the named columns, X the others."""
+    for frame in frames:
+        with about_arguments():
+            features, targets = columns_apart(frame, y)
+        yield reader.cells(features), None if targets is None else reader.cells(targets)
+
+
+def _pairs_of_csv(path: Path, y: Any, reader: TableReader) -> Iterator[tuple[Any, Any]]:
+    with place_in_errors(repr(str(path))):
+        yield from _pairs(reader.csv(path, y), y, reader)
 
 
 def kind_of(X: Any) -> str:
@@ -246,18 +259,19 @@ def _rows_of_slice(X: Any) -> int:
     return chunk_rows if has_all_columns else rows
 
 
-def _source_of_path(path: Path, names: Any, tables: TableReaders) -> Source:
+def _source_of_path(path: Path, names: Any, reader: TableReader) -> Source:
     if not path.exists():
         raise no_file(path)
     kind, file = repr(str(path)), path.name.lower()
     if path.is_dir() or file.endswith(PARQUET_ENDINGS):
-        rows = lambda: pieces_of_files(path, lambda batches, columns: tables.batches(batches, names, columns))
+        pairs = lambda batches, columns: _pairs(frames_of_batches(batches, columns), names, reader)
+        rows = lambda: pieces_of_files(path, pairs)
     elif is_array_file(path):
         if names is not None:
             raise ValueError(f"y names columns, but those of {kind} have no names. Pass the targets as an array.")
         rows = lambda: _slices(np.load(path, mmap_mode="r", allow_pickle=False))
     elif file.endswith(CSV_ENDINGS):
-        rows = lambda: tables.csv(path, names)
+        rows = lambda: _pairs_of_csv(path, names, reader)
     else:
         raise unknown_name("kind of file", path.suffix or path.name, (*PARQUET_ENDINGS, *CSV_ENDINGS, ".npy"))
     stamps = cache(lambda: stamps_of(path))  # of the first pass

@@ -6,29 +6,31 @@ What can be read is what sources.py reads, and all table files that tables/table
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import unknown_name
+from ..errors import no_file
 from ..tables.table_files import (
     PARQUET_ENDINGS,
     PIECE_CELLS,
     check_ending,
+    columns_with_thousands,
     csv_pieces,
-    frame_of_arrow,
     import_pandas,
     mixed_columns,
-    read_table,
+    read_csv,
     with_text_names,
 )
-from .record_batches import pieces_of_files, uniform_pieces
-from .source_kinds import is_array_file, is_arrow, names_in
-from .sources import Source, TableReaders, as_source, targets_beside
+from .record_batches import frame_of_arrow, import_pyarrow, parquet_errors, pieces_of_files, uniform_pieces
+from .source_kinds import is_array_file, is_arrow
+from .sources import Source, TableReader, as_source, targets_beside
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MOST_CELL_BYTES = 4_200  # of a cell: two copies of 256 features in float64, and its text
 
@@ -54,15 +56,14 @@ def as_table_source(
     return as_source(X, y, _as_frames(text_columns, is_training))
 
 
-def _as_frames(text_columns: Sequence[str] | None = None, is_training: bool = False) -> TableReaders:
+def _as_frames(text_columns: Sequence[str] | None = None, is_training: bool = False) -> TableReader:
     known = cache(lambda path: mixed_columns(path, is_training) if text_columns is None else text_columns)
 
-    def csv_frames(path: Path, y: Any) -> Iterator[tuple[Any, Any]]:
+    def frames_of_csv(path: Path, y: Any) -> Iterator[Any]:
         pieces = csv_pieces(path, known(path))  # known by a pass of its own, once
-        return (columns_apart(with_text_names(frame, repr(str(path))), y) for frame in pieces)
+        return (with_text_names(frame, repr(str(path))) for frame in pieces)
 
-    frames = lambda batches, y, columns: (columns_apart(frame, y) for frame, _ in _frames(batches, columns))
-    return TableReaders(frames, csv_frames)
+    return TableReader(frames_of_csv, lambda columns: columns)
 
 
 def targets_in_memory(y: Any) -> Any:
@@ -71,61 +72,61 @@ def targets_in_memory(y: Any) -> Any:
 
 
 def table_in_memory(path: Path) -> Any:
-    """Return the whole training table of a path, as read_tables does, or the array of a .npy file."""
-    return np.load(path, allow_pickle=False) if is_array_file(path) else read_tables(path, is_training=True)
+    """Return the whole training table of a path, as read_table does, or the array of a .npy file."""
+    return np.load(path, allow_pickle=False) if is_array_file(path) else read_table(path, is_training=True)
 
 
-def read_tables(
-    path: Path, text_columns: Iterable[str] = (), unchanged: Iterable[str] = (), is_training: bool = False
-) -> Any:
-    """Return the table in a file, as read_table does, or in the Parquet files of a folder, one below the other."""
-    if not path.is_dir():
-        return read_table(path, text_columns, unchanged, is_training)
-    frames = [frame for frame, _ in parquet_frames(path, unchanged)]
-    if not frames:
-        raise ValueError(f"The files of {str(path)!r} have no rows; a table needs at least one.")
-    with warnings.catch_warnings():  # of pandas 2, about columns without a cell in one of the files
-        warnings.simplefilter("ignore", FutureWarning)
-        table = import_pandas().concat(frames, ignore_index=True)
-    return with_text_names(table, f"The table {str(path)!r}")
+def read_table(
+    path: str | Path, text_columns: Iterable[str] = (), unchanged: Iterable[str] = (), is_training: bool = False
+) -> pd.DataFrame:
+    """Read a table from a CSV or Parquet file, or from the Parquet files of a folder, one below the other.
 
+    A CSV file has one header line; columns are separated by comma, semicolon or tab; decimals have a point or a comma;
+    the file may be gzipped. Empty cells, "NA", "NaN", "null" and "?" are missing. Columns named in `text_columns` stay
+    text even if all cells look like numbers; of those in `unchanged`, no cell is missing either. Whole numbers of a
+    Parquet file become floats in a column with missing cells, but not in one of `unchanged`. In a training table,
+    columns whose first rows may have separators of thousands stay text, too: "2.390" beside "754", with semicolons
+    between columns.
 
-def parquet_frames(path: Path, unchanged: Iterable[str] = ()) -> Iterator[tuple[Any, Any]]:
-    """Return the data frames of a Parquet file, or of those of a folder; the index counts the rows of each file.
+    Returns
+    -------
+    pandas.DataFrame
+        The table, with at least one row.
 
-    unchanged : columns whose whole numbers stay what they are, as of read_table
+    Raises
+    ------
+    ImportError
+        If pandas (or pyarrow, for Parquet) is not installed.
+    FileNotFoundError
+        If the file does not exist.
+    ValueError
+        If the file cannot be read as a table, has no rows, or has two columns with the same name.
     """
-    return pieces_of_files(path, lambda batches, columns: _frames(batches, columns, unchanged))
+    path, noun = Path(path), f"The table {str(path)!r}"
+    import_pandas()
+    is_parquet = path.is_dir() or check_ending(path).endswith(PARQUET_ENDINGS)
+    if not path.exists():
+        raise no_file(path)
+    if is_parquet:
+        table = _read_parquet(path, unchanged, noun)
+    else:
+        text_columns = (*text_columns, *(columns_with_thousands(path) if is_training else ()))
+        table = read_csv(path, text_columns, unchanged)
+    if len(table) == 0:
+        raise ValueError(f"{noun} has no rows below its header; a table needs at least one.")
+    return with_text_names(table, noun)
 
 
-def _frames(batches: Iterator[Any], columns: list[str], unchanged: Iterable[str] = ()) -> Iterator[tuple[Any, Any]]:
-    """Yield Arrow record batches as data frames with the columns of the first, in its order; the index counts rows.
-
-    columns : names of the columns of earlier batches, as for uniform_pieces
-    unchanged : columns, as of parquet_frames
-    """
-    from pyarrow import Table
-
-    n_rows = 0
-    for batch in uniform_pieces(batches, PIECE_CELLS, columns):
-        frame = frame_of_arrow(Table.from_batches([batch]), unchanged).reset_index(drop=True)
-        frame.index += n_rows
-        n_rows += len(frame)
-        yield frame, None
-
-
-def columns_apart(frame: Any, y: Any) -> tuple[Any, Any]:
-    """Return (the columns beside those of the targets, the targets).
-
-    y : name of a column, or names of several; None for no targets
-    """
-    names = list(names_in(y))
-    for name in names:
-        if name not in frame.columns:
-            raise unknown_name("column", name, list(map(str, frame.columns)))
-    if names and len(names) == frame.shape[1]:
-        raise ValueError(f"There is no column of features beside {', '.join(map(repr, names))}.")
-    return (frame.drop(columns=names), frame[y] if isinstance(y, str) else frame[names]) if names else (frame, None)
+def _read_parquet(path: Path, unchanged: Iterable[str], noun: str) -> pd.DataFrame:
+    """Return the rows of a Parquet file, or of those of a folder, one below the other."""
+    pyarrow = import_pyarrow()
+    batches = pieces_of_files(path, lambda batches, columns: uniform_pieces(batches, PIECE_CELLS, columns))
+    tables = [pyarrow.Table.from_batches([batch]) for batch in batches]
+    if not tables:
+        return import_pandas().DataFrame()
+    with parquet_errors(path):
+        table = pyarrow.concat_tables(tables, promote_options="permissive")
+    return frame_of_arrow(table, unchanged, noun)
 
 
 def surely_fits(path: Path, memory_limit: int) -> bool:

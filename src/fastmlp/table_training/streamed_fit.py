@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import place_in_errors
 from ..runtime.memory_limits import format_bytes, return_freed_memory
 from ..streams.row_file import RowFile
-from ..streams.row_loading import load, rows_named
+from ..streams.row_loading import load
 from ..streams.sources import Source
 from ..streams.table_sources import as_table_source
 from ..tables.base_column import Note, NotesOfPieces
@@ -177,7 +178,7 @@ class StreamedFit(ABC):
         n, said = max(1, ENCODED_BYTES // row_bytes), NotesOfPieces()
         for table, y in self._pieces():
             for first in range(0, len(table), n):
-                with rows_named(self.source, *self._rows):
+                with place_in_errors(self.source.rows_shown(*self._rows)):
                     rows = slice(first, first + n)
                     some = (part.iloc[rows] if hasattr(part, "iloc") else part[rows] for part in (table, y))
                     part, targets = self.encode_targets(*some)
@@ -195,7 +196,7 @@ class StreamedFit(ABC):
             last += len(X)
             if not len(X):
                 continue
-            with rows_named(self.source, *self._rows):
+            with place_in_errors(self.source.rows_shown(*self._rows)):
                 table, y = self.prepare(X, y)
                 for name in table.select_dtypes("number") if self.is_first_pass else ():
                     numbers_in(table[name])  # the error says which rows hold infinity

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from ..errors import install_command, no_file
+from ..errors import install_command
 from .numbers_as_text import mark_of_thousands
 
 if TYPE_CHECKING:
@@ -50,50 +50,6 @@ def check_ending(path: Path) -> str:
     if not name.endswith(endings):
         raise ValueError(f"A table should be a file ending in {', '.join(endings)}, but it is {str(path)!r}.")
     return name
-
-
-def read_table(
-    path: str | Path, text_columns: Iterable[str] = (), unchanged: Iterable[str] = (), is_training: bool = False
-) -> pd.DataFrame:
-    """Read a table from a CSV or Parquet file.
-
-    A CSV file has one header line; columns are separated by comma, semicolon or tab; decimals have a point or a comma;
-    the file may be gzipped. Empty cells, "NA", "NaN", "null" and "?" are missing. Columns named in `text_columns` stay
-    text even if all cells look like numbers; of those in `unchanged`, no cell is missing either. Whole numbers of a
-    Parquet file become floats in a column with missing cells, but not in one of `unchanged`. In a training table,
-    columns whose first rows may have separators of thousands stay text, too: "2.390" beside "754", with semicolons
-    between columns.
-
-    Returns
-    -------
-    pandas.DataFrame
-        The table, with at least one row.
-
-    Raises
-    ------
-    ImportError
-        If pandas (or pyarrow, for Parquet) is not installed.
-    FileNotFoundError, IsADirectoryError
-        If the file does not exist, or is a folder.
-    ValueError
-        If the file cannot be read as a table, has no rows, or has two columns with the same name.
-    """
-    path = Path(path)
-    pandas = import_pandas()
-    name = check_ending(path)
-    if not path.is_file():
-        raise no_file(path)
-    if name.endswith(PARQUET_ENDINGS):
-        table = _read_parquet(path, unchanged)
-    else:
-        text_columns = (*text_columns, *(columns_with_thousands(path) if is_training else ()))
-        options = _csv_options(path, text_columns, unchanged)
-        with _csv_errors(pandas, path), _csv_content(path) as content:
-            # otherwise a column may be text in one part of the file and numbers in another
-            table = pandas.read_csv(content, **options, low_memory=False)
-    if len(table) == 0:
-        raise ValueError(f"{str(path)!r} has no rows below its header; a table needs at least one.")
-    return with_text_names(table, f"The table {str(path)!r}")
 
 
 def with_text_names(table: pd.DataFrame, noun: str = "The table") -> pd.DataFrame:
@@ -136,6 +92,15 @@ def check_names(names: Sequence[str], noun: str, may_be_blank: bool = False) -> 
                 "rename or drop one of them."
             )
         first_position[name] = k
+
+
+def read_csv(path: Path, text_columns: Iterable[str], unchanged: Iterable[str]) -> pd.DataFrame:
+    """Return the table in a CSV file; arguments and errors are those of read_table (streams/table_sources.py)."""
+    pandas = import_pandas()
+    options = _csv_options(path, text_columns, unchanged)
+    with _csv_errors(pandas, path), _csv_content(path) as content:
+        # otherwise a column may be text in one part of the file and numbers in another
+        return pandas.read_csv(content, **options, low_memory=False)
 
 
 def csv_pieces(path: Path, text_columns: Iterable[str], unchanged: Iterable[str] = ()) -> Iterator[pd.DataFrame]:
@@ -291,60 +256,3 @@ def _as_text(content: Any) -> TextIO:
     """Return a path or a content of bytes as an open text file."""
     how: Any = {"encoding": "utf-8-sig", "newline": ""}
     return open(content, **how) if isinstance(content, Path) else io.TextIOWrapper(content, **how)
-
-
-def _read_parquet(path: Path, unchanged: Iterable[str]) -> pd.DataFrame:
-    noun = f"The table {str(path)!r}"
-    try:
-        from pyarrow import parquet
-    except ImportError:
-        raise ImportError(f"Parquet files need pyarrow, which is absent: {install_command('table')}.") from None
-    try:
-        with parquet.ParquetFile(path) as file:
-            table = file.read()
-    except Exception as error:  # a damaged file may raise any
-        reason = " ".join(str(error).split())
-        raise ValueError(f"{str(path)!r} should be a Parquet file, but could not be read as one: {reason}") from None
-    check_names(table.column_names, noun)
-    return frame_of_arrow(table, unchanged, noun)
-
-
-def frame_of_arrow(table: Any, unchanged: Iterable[str] = (), noun: str = "The table") -> pd.DataFrame:
-    """Return an Arrow table as a data frame with text as column names.
-
-    unchanged : columns whose whole numbers stay what they are, as of read_table
-    noun : what error messages call the table
-
-    Raises
-    ------
-    ValueError
-        If pandas does not know a type or cannot hold a value, or what it has written about the columns itself, which
-        it does not check, is damaged.
-    """
-    try:
-        frame = table.to_pandas()
-    except (ImportError, MemoryError, OSError):
-        raise
-    except Exception as error:  # damaged metadata may raise any
-        raise ValueError(
-            f"{noun} cannot be converted to one of pandas: a type of its columns is unknown, a value out of range, or "
-            f"what pandas has written about them is damaged ({error}). Write the data again."
-        ) from None
-    return with_columns(with_text_names(frame, noun), _whole_numbers(table, unchanged))
-
-
-def _whole_numbers(table: Any, names: Iterable[str]) -> dict[str, Any]:
-    """Return those of the named columns of an Arrow table that hold whole numbers, in a type for which cells may be
-    missing.
-    """
-    from pyarrow import types
-
-    kinds = {name: table.schema.field(name).type for name in names if name in table.schema.names}
-    numbers = [name for name, kind in kinds.items() if types.is_integer(kind)]
-    if not numbers:
-        return {}
-    nullable = lambda kind: import_pandas().api.types.pandas_dtype(
-        str(kind).replace("uint", "UInt").replace("int", "Int")
-    )
-    frame = table.select(numbers).to_pandas(types_mapper=nullable, ignore_metadata=True)
-    return {name: frame[name].array for name in numbers}

@@ -18,8 +18,8 @@ from fastmlp.commands import cli, numpy_benchmark, reproduce
 from fastmlp.commands.cli import app
 from fastmlp.commands.predict import check_table_path, write
 from fastmlp.commands.train_options import TASKS
+from fastmlp.streams.table_sources import read_table
 from fastmlp.tables import target
-from fastmlp.tables.table_files import read_table
 
 pd = pytest.importorskip("pandas")
 QUICK = ["--n-nets", "1", "--epochs", "30", "--hidden", "16", "--learning-rate", "0.01", "--device", "cpu"]

@@ -304,7 +304,7 @@ def test_ids_of_parquet_that_are_whole_numbers_stay_so(train, table, tmp_path, l
     """Also where cells are missing, for which pandas would make floats of them, and lose the last digits."""
     pa = pytest.importorskip("pyarrow", reason="Parquet is read by pyarrow")
     parquet = pytest.importorskip("pyarrow.parquet", reason="Parquet is read by pyarrow")
-    monkeypatch.setattr("fastmlp.streams.table_sources.PIECE_CELLS", 200)  # some pieces have missing cells
+    monkeypatch.setattr("fastmlp.streams.record_batches.PIECE_CELLS", 200)  # some pieces have missing cells
     frame = pd.read_csv(table)
     frame["id"] = pd.array([2**62 + 1, None, *range(198)], "Int64")
     frame["age"] = pd.array(range(200), "Int64")

@@ -65,9 +65,12 @@ def test_files_of_a_folder_may_have_their_columns_in_another_order(table, tmp_pa
     [
         (lambda table: table.select(["x0", "label"]), "All pieces must have .*, but one lacks 'x1', 'x2'"),
         (lambda table: table.append_column("more", [range(N)]), "All pieces must have .*, but one has 'more' besides"),
-        (lambda table: table.set_column(1, "x1", [["a"] * N]), "Column 'x1' must hold numbers"),
-        (lambda table: table.set_column(1, "x1", [[None] + [1.0] * (N - 1)]), "Column 'x1' has 1 missing cell"),
-        (lambda table: table.append_column("label", [range(N)]), "Columns must have .*, but 'label' is there twice"),
+        (lambda table: table.set_column(1, "x1", [["a"] * N]), "Column 'x1' must hold numbers, .* 'a' in row 0"),
+        (
+            lambda table: table.set_column(1, "x1", [[None] + [1.0] * (N - 1)]),
+            "Column 'x1' has a missing cell in row 0",
+        ),
+        (lambda table: table.append_column("label", [range(N)]), "The table has two columns named 'label'"),
     ],
 )
 def test_the_file_of_a_folder_that_differs_is_named(change, message, table, tmp_path):
@@ -155,8 +158,8 @@ def test_marks_that_may_separate_thousands_are_refused_as_in_tables(tmp_path):
 @pytest.mark.parametrize(
     "cell, message",
     [
-        ("many", r"Column 'b' must hold numbers, but it holds 'many' in row 457 of '[^']*rows.csv', counted from 0"),
-        ("", r"Column 'b' has a missing cell in row 457 of '[^']*rows.csv', counted from 0"),
+        ("many", r"In '[^']*rows.csv': Column 'b' must hold numbers, but it holds 'many' in row 457, counted from 0"),
+        ("", r"In '[^']*rows.csv': Column 'b' has a missing cell in row 457, counted from 0"),
         ("?", "Column 'b' has a missing cell in row 457"),
     ],
 )

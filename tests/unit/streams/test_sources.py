@@ -117,7 +117,7 @@ def test_tables_give_named_targets_and_the_other_columns(kind, X, y, tmp_path):
     for _ in range(2):
         features, targets = rows_of(as_source(source, "label" if kind != "stream" else ["label"]))
         np.testing.assert_allclose(features, X, rtol=1e-6)
-        np.testing.assert_array_equal(targets, y)
+        np.testing.assert_array_equal(targets, y if kind != "stream" else y[:, None])
     features, targets = rows_of(as_source(source, ("label", "x1")))
     np.testing.assert_allclose(features, X[:, [0, 2]], rtol=1e-6)
     np.testing.assert_allclose(targets, np.stack([y, X[:, 1]], axis=1), rtol=1e-6)
@@ -266,10 +266,10 @@ def test_targets_may_be_a_source_beside_x(kind, X, y, tmp_path):
         (lambda X, y, path: ({1.0: 0}.keys(), None), "Each batch must be an array, or a pair"),
         (lambda X, y, path: ([{"a": X}].__iter__(), None), "Each batch must be an array, or a pair"),
         (
-            lambda X, y, path: (Stream(table_of(X, y.astype(str))), "label"),
-            "Column 'label' must hold .* type is string",
+            lambda X, y, path: (Stream(table_of(X, [*y[:-1].astype(str), "red"])), "label"),
+            "Column 'label' must hold numbers, but it holds 'red' in row 999",
         ),
-        (lambda X, y, path: (Stream(table_of(X, [None, *y[1:]])), "label"), "Column 'label' has 1 missing cell"),
+        (lambda X, y, path: (Stream(table_of(X, [None, *y[1:]])), "label"), "'label' has a missing cell in row 0"),
     ],
 )
 def test_sources_that_cannot_be_read_are_refused(make, message, X, y, tmp_path):

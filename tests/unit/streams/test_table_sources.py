@@ -6,10 +6,9 @@ import pytest
 pd = pytest.importorskip("pandas", reason="pieces are data frames of pandas")
 pytest.importorskip("pyarrow", reason="Parquet is read by pyarrow")
 
-from fastmlp.streams import table_sources  # noqa: E402  # needs pandas
-from fastmlp.streams.table_sources import as_table_source, surely_fits, table_in_memory, targets_in_memory  # noqa: E402
+from fastmlp.streams import record_batches  # noqa: E402
+from fastmlp.streams.table_sources import as_table_source, read_table, surely_fits, table_in_memory, targets_in_memory  # noqa: E402
 from fastmlp.tables import table_files  # noqa: E402
-from fastmlp.tables.table_files import read_table  # noqa: E402
 
 
 @pytest.fixture
@@ -21,7 +20,7 @@ def table():
 
 @pytest.fixture(autouse=True)
 def small_pieces(monkeypatch):
-    for module in (table_files, table_sources):
+    for module in (table_files, record_batches):
         monkeypatch.setattr(module, "PIECE_CELLS", 200)
 
 
@@ -58,7 +57,7 @@ def test_a_folder_is_read_as_a_file_is(tmp_path):
     assert table.columns.tolist() == read_table(tmp_path / "0.parquet").columns.tolist() == ["0", "1"]
     assert table["0"].isna().tolist() == [False, False, True, True]
     parquet.write_table(pyarrow.table([[1.0], [2.0], [3.0]], names=["0", "1", "1"]), tmp_path / "1.parquet")
-    with pytest.raises(ValueError, match=r"In '[^']*1.parquet': Columns must have different names, but '1' is there"):
+    with pytest.raises(ValueError, match=r"In '[^']*1.parquet': The table has two columns named '1'"):
         table_in_memory(tmp_path)
 
 

@@ -6,11 +6,10 @@ import pytest
 from typer.testing import CliRunner
 
 from fastmlp.commands.cli import app
-from fastmlp.streams.table_sources import as_table_source
+from fastmlp.streams.table_sources import as_table_source, read_table
 from fastmlp.tables import table_files
 from fastmlp.tables.features import fit_column
 from fastmlp.tables.numbers_as_text import conversion_of, mark_of_thousands
-from fastmlp.tables.table_files import read_table
 from fastmlp.tables.target import Target, rows_with_target
 
 

@@ -15,9 +15,10 @@ from sklearn.utils.validation import check_consistent_length
 from ...fit.rows import refuse_with_stream
 from ...interface.user_warnings import warn_user
 from ...streams.row_loading import check_targets_given, closed_after_error
+from ...streams.rows_of_tables import columns_apart
 from ...streams.source_kinds import is_name
 from ...streams.sources import as_targets_file
-from ...streams.table_sources import columns_apart, surely_fits, table_in_memory, targets_in_memory
+from ...streams.table_sources import surely_fits, table_in_memory, targets_in_memory
 from ...table_training.encoded_rows import EncodedRows, Targets
 from ...table_training.model import TableModel
 from ...table_training.streamed_fit import COPIES, StreamedFit

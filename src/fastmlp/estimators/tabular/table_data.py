@@ -17,8 +17,9 @@ from ...data.checked_samples import checked_pair
 from ...errors import WrongArgument, counted
 from ...interface.user_warnings import warn_user
 from ...streams.row_loading import check_targets_given
+from ...streams.rows_of_tables import columns_apart
 from ...streams.source_kinds import is_source
-from ...streams.table_sources import as_table_source, columns_apart
+from ...streams.table_sources import as_table_source
 from ...table_training.encoded_rows import Rows
 from ...table_training.model import DTYPE
 from ...tables.base_column import Column, Note, NotesOfPieces, as_lines
