@@ -109,7 +109,7 @@ class KernelVariant(NamedTuple):
     It is chosen for each call that trains one net, and once for a fit of a population.
     """
 
-    own_copies: bool = False  # whether each of two threads reads a packed copy of the weights of its own, or both one
+    own_copies: bool = False  # whether each thread has a copy of its own, of the net or of its packed weights
     unrolled: int = 0  # one of UNROLLED_*: whether generated code trains tiny nets
     lanes: int = 0  # number of a population's nets in a block; 0 for one net
     net_per_thread: bool = False  # on a GPU: whether a thread trains a net of a population, or a block of threads does
@@ -134,11 +134,6 @@ class Choice(NamedTuple):
     def rows_of_thread(self) -> int:
         """Samples that each thread of an evaluation takes through the net at a time."""
         return self.rows // self.n_threads
-
-    @property
-    def net_copies(self) -> int:
-        """Number of threads that have a copy of the net, besides the first one."""
-        return self.n_threads - 1 if 1 < self.n_shards >= self.n_threads else 0
 
 
 # Generated code is never used; is used if it has been compiled, by this process or another one; is compiled if needed.
@@ -296,8 +291,8 @@ def _huge_zeros(size: int) -> np.ndarray | None:
         room = mmap.mmap(-1, max(size, whole) + HUGE_PAGE_BYTES, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     except OSError:  # out of memory: NumPy's allocation reports it
         return None
-    found = np.frombuffer(room, np.uint8)
-    skip = -found.ctypes.data % HUGE_PAGE_BYTES
+    memory = np.frombuffer(room, np.uint8)
+    skip = -memory.ctypes.data % HUGE_PAGE_BYTES
     with suppress(OSError):  # an operating system without huge pages gives small ones
         room.madvise(mmap.MADV_HUGEPAGE, skip, whole)
-    return found[skip:]
+    return memory[skip:]

@@ -37,7 +37,7 @@ def make_workspace(
     """
     zeros, shards = partial(aligned_zeros, dtype=dtype), choice.n_shards
     n = shards * (net.n_padded + FALSE_SHARING_GAP) if shards > 1 else 0
-    of_all_families: dict[str, Any] = {
+    shared: dict[str, Any] = {
         "rows": choice.rows,
         "shard_gradients": zeros(n),
         "published_gradients": zeros(2 * n if choice.n_threads > 1 else 0),
@@ -47,11 +47,13 @@ def make_workspace(
     }
     if choice.family in LAYERWISE:
         buffers = _layerwise_buffers(choice, net, shuffle, zeros, dtype.itemsize)
-        ws: Any = LayerwiseWorkspace(**buffers, **of_all_families)
+        ws: Any = LayerwiseWorkspace(**buffers, **shared)
     else:
-        ws = BatchWorkspace(**_batch_buffers(choice, net, zeros, dtype.itemsize), **of_all_families)
-    n_copies, size = choice.net_copies, FALSE_SHARING_GAP + sum(_thread_copy_sizes(ws, net.n_padded))
-    return ws._replace(thread_copies=zeros(n_copies * size + FALSE_SHARING_GAP if n_copies else 0))
+        ws = BatchWorkspace(**_batch_buffers(choice, net, zeros, dtype.itemsize), **shared)
+    if not 1 < choice.n_threads <= shards:
+        return ws
+    size = FALSE_SHARING_GAP + sum(_thread_copy_sizes(ws, net.n_padded))  # of each thread but the first
+    return ws._replace(thread_copies=zeros((choice.n_threads - 1) * size + FALSE_SHARING_GAP))
 
 
 def _layerwise_buffers(choice: Choice, net: NetSpec, shuffle: bool, zeros: Zeros, itemsize: int) -> dict[str, Any]:

@@ -123,7 +123,7 @@ def train(
         team.run_each(TRAIN_COPIES[family], dtype, calls)
         return
     if choice.weight_copies == n_threads == 2 and not variant.own_copies and isinstance(workspace, LayerwiseWorkspace):
-        workspace = workspace._replace(copies=1)
+        workspace = workspace._replace(copies=1)  # of the two, both threads read the first: they share a cache
     team.run(TRAIN[family], dtype, net, data, config, state, workspace, first, n, n_threads=n_threads)
 
 

@@ -120,7 +120,7 @@ class BatchWorkspace(NamedTuple):
     aliasing_stride: int  # elements, a power of two; the distance between two units must be no multiple of it
     filled: np.ndarray  # int64 (FILLED_STRIDE,), at FILLED_* the samples that a, y and weight hold; -1 for none
     a: np.ndarray  # (n_units, columns), inputs and outputs of every layer
-    z: np.ndarray
+    z: np.ndarray  # as a, inputs of the activations where they are needed, and the logits of the outputs
     delta: np.ndarray
     y: np.ndarray  # (n_outputs, columns)
     weight: np.ndarray  # (columns,)

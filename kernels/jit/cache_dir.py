@@ -48,17 +48,17 @@ def distrust_reason(folder: Path) -> str | None:
         If the folder or its parent does not exist.
     """
     for place in (folder.parent, folder):
-        found = os.lstat(place)
-        if stat.S_ISLNK(found.st_mode):
-            if problem := _owner_problem(found):
+        status = os.lstat(place)
+        if stat.S_ISLNK(status.st_mode):
+            if problem := _owner_problem(status):
                 return f"{str(place)!r} is a link that {problem}"
-            found = os.stat(place)
-        if not stat.S_ISDIR(found.st_mode):
+            status = os.stat(place)
+        if not stat.S_ISDIR(status.st_mode):
             return f"{str(place)!r} is not a folder"
-        if problem := _owner_problem(found):
+        if problem := _owner_problem(status):
             return f"{str(place)!r} {problem}"
-        is_sticky = place != folder and found.st_mode & stat.S_ISVTX
-        if _others_write(found) and not is_sticky:
+        is_sticky = place != folder and status.st_mode & stat.S_ISVTX
+        if _others_write(status) and not is_sticky:
             return f"others may write to {str(place)!r}"
     return None
 
@@ -72,27 +72,27 @@ def read_file(path: Path) -> bytes:
         If there is no such file.
     """
     with open(os.open(path, READ), "rb") as file:
-        found = os.fstat(file.fileno())
-        if not stat.S_ISREG(found.st_mode):
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
             raise OSError(EINVAL, "it is not a regular file", str(path))
-        if _owner_problem(found) or _others_write(found):
+        if _owner_problem(status) or _others_write(status):
             raise PermissionError(EPERM, "others may have written it", str(path))
         return file.read()
 
 
-def _owner_problem(found: os.stat_result) -> str | None:
+def _owner_problem(status: os.stat_result) -> str | None:
     """Return what is wrong with the owner of a file or folder, as a verb phrase; None if nothing is."""
-    if not hasattr(os, "geteuid") or found.st_uid in (0, os.geteuid()):
+    if not hasattr(os, "geteuid") or status.st_uid in (0, os.geteuid()):
         return None
-    return f"belongs to another user ({_user_name(found.st_uid)})"
+    return f"belongs to another user ({_user_name(status.st_uid)})"
 
 
-def _others_write(found: os.stat_result) -> bool:
+def _others_write(status: os.stat_result) -> bool:
     if not hasattr(os, "geteuid"):
         return False
-    if found.st_mode & stat.S_IWGRP and not _is_own_group(found.st_gid, os.geteuid()):
+    if status.st_mode & stat.S_IWGRP and not _is_own_group(status.st_gid, os.geteuid()):
         return True
-    return bool(found.st_mode & stat.S_IWOTH)
+    return bool(status.st_mode & stat.S_IWOTH)
 
 
 @lru_cache(maxsize=16)

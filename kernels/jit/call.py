@@ -98,17 +98,17 @@ class ArgumentPacker:
         self._kept: dict[type, tuple[Any, bytes]] = dict.fromkeys(lasting, (None, b""))
 
     def __call__(self, arguments: Sequence[Any]) -> list:
-        found: list = []
+        words: list = []
         for x in arguments:
             if isinstance(x, np.ndarray):
-                found.append(id(x))
+                words.append(id(x))
             elif isinstance(x, tuple):
-                found.append(self._of_tuple(x))
+                words.append(self._words_of(x))
             else:
-                found.append(x)
-        return found
+                words.append(x)
+        return words
 
-    def _of_tuple(self, x: tuple) -> bytes:
+    def _words_of(self, x: tuple) -> bytes:
         kind = type(x)
         last, words = self._kept.get(kind, (None, b""))
         if last is not x:
@@ -152,25 +152,25 @@ def compiled_kernel(kernel: str | Kernel, kind: Any, arguments: Sequence[Any]) -
     kernel : "module.name" below the package `kernels`, or a Kernel defined elsewhere, whose code is not stored on disk
     kind : hashable key that determines the types of the arguments; equal for equal types, whatever the arrays hold
     """
-    found = _entries.get((kernel, kind))
-    if found is None:
+    compiled = _entries.get((kernel, kind))
+    if compiled is None:
         with timed(), _lock, interrupts.deferred(NOTICE):
-            found = _entries.get((kernel, kind))
-            if found is None:
+            compiled = _entries.get((kernel, kind))
+            if compiled is None:
                 _check_fields(arguments)
                 text = signature(tuple(arguments))
                 loaded = _load_kernel(kernel, text, tuple(arguments))
                 function = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_char_p)(loaded.address)
                 tables = [(table, table.place(arguments)) for table in loaded.tables]
-                found = CompiledKernel(text, function, _struct_of(arguments).pack, tables)
-                _entries[kernel, kind] = found
+                compiled = CompiledKernel(text, function, _struct_of(arguments).pack, tables)
+                _entries[kernel, kind] = compiled
     if CHECK_TYPES:
-        given = signature(tuple(arguments))
-        assert given == found.signature, f"{kernel} was compiled for {found.signature}, but {given} came"
-    for table, place in found.tables:
+        present = signature(tuple(arguments))
+        assert present == compiled.signature, f"{kernel} was compiled for {compiled.signature}, but {present} came"
+    for table, place in compiled.tables:
         for code in table.missing(arguments[place]):
             load_row(table, code)
-    return found
+    return compiled
 
 
 class PreparedCall:
@@ -204,8 +204,8 @@ class PreparedCall:
 
 def call(kernel: str | Kernel, kind: Any, *arguments: Any) -> None:
     """Call a kernel on this thread."""
-    found = compiled_kernel(kernel, kind, arguments)
-    found.function(found.pack(*ArgumentPacker()(arguments)))
+    compiled = compiled_kernel(kernel, kind, arguments)
+    compiled.function(compiled.pack(*ArgumentPacker()(arguments)))
 
 
 class Loaded(NamedTuple):

@@ -33,7 +33,8 @@ from numba.extending import overload, typeof_impl
 from numba.np.arrayobj import populate_array
 from numba.np.numpy_support import from_dtype
 
-from .decorators import ENTRY, FORMULAS, OPTIONS, Helper, Kernel
+from . import decorators
+from .decorators import ENTRY, OPTIONS, Helper, Kernel
 from .linked_types import PREFIX, RESULTS, links_of
 from .linker import Link, ObjectFile
 
@@ -238,13 +239,15 @@ def _typeof_helper(helper, context):
     return numba.typeof(helper.dispatcher)
 
 
-def _compile_formula(function):
+def _register_formula(function):
     overload(function, strict=False, jit_options={**OPTIONS, "pipeline_class": HelperCompiler})(
         lambda *arguments: function
     )
 
 
-FORMULAS.hand_to(_compile_formula)
+decorators.register_formula = _register_formula
+for formula in decorators.early_formulas:
+    _register_formula(formula)
 
 
 def _numba_type(argument: Any) -> types.Type:

@@ -26,23 +26,8 @@ OPTIONS: dict[str, Any] = {"error_model": "numpy", "fastmath": {"contract", "nsz
 ENTRY = "fastmlp_entry"  # name of a compiled kernel's C function
 
 
-class Formulas:
-    """Registry of formulas: they are stored until the compiler is loaded, then passed to it."""
-
-    def __init__(self) -> None:
-        self._waiting: list[Callable] = []
-        self._take: Callable = self._waiting.append
-
-    def add(self, function: Callable) -> None:
-        self._take(function)
-
-    def hand_to(self, compile_formula: Callable) -> None:
-        self._take = compile_formula
-        for function in self._waiting:
-            compile_formula(function)
-
-
-FORMULAS = Formulas()
+early_formulas: list[Callable] = []  # those that were defined before the compiler was loaded
+register_formula: Callable = early_formulas.append  # the compiler puts its own function here
 
 
 class Helper:
@@ -93,7 +78,7 @@ linked_table, kernel = LinkedTable, Kernel
 
 def formula(function: Callable) -> Callable:
     """Compile `function` for SIMD vectors where a kernel calls it, and leave it a plain Python function elsewhere."""
-    FORMULAS.add(function)
+    register_formula(function)
     return function
 
 

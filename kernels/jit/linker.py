@@ -46,14 +46,14 @@ class Link(NamedTuple):
 
 def codes_of(arguments: Sequence[Any]) -> dict[str, Sequence[int]]:
     """Return {"Class.field": integers} of the named tuples among a kernel's arguments, which may be codes of rows."""
-    found = {}
+    codes = {}
     for x in arguments:
         for name, value in zip(getattr(x, "_fields", ()), x if isinstance(x, tuple) else (), strict=True):
             if isinstance(value, int):
-                found[f"{type(x).__name__}.{name}"] = [value]
+                codes[f"{type(x).__name__}.{name}"] = [value]
             elif isinstance(value, np.ndarray) and value.dtype.kind == "i" and value.size <= MOST_ROWS:
-                found[f"{type(x).__name__}.{name}"] = value.tolist()
-    return found
+                codes[f"{type(x).__name__}.{name}"] = value.tolist()
+    return codes
 
 
 def links_in_use(link: Link, codes: Mapping[str, Sequence[int]]) -> list[Link]:

@@ -48,12 +48,12 @@ def _totals(builder, vectors):
             )
             for a, b in zip(vectors[:half], vectors[half:], strict=True)
         ]
-    (found,) = vectors
+    (sums,) = vectors
     while size > 1:
         size //= 2
-        swapped = builder.shuffle_vector(found, found, constant(I32, [lane ^ size for lane in range(lanes)]))
-        found = builder.fadd(found, swapped, flags=FLAGS)
-    return builder.shuffle_vector(found, found, constant(I32, range(0, lanes, lanes // n)))
+        swapped = builder.shuffle_vector(sums, sums, constant(I32, [lane ^ size for lane in range(lanes)]))
+        sums = builder.fadd(sums, swapped, flags=FLAGS)
+    return builder.shuffle_vector(sums, sums, constant(I32, range(0, lanes, lanes // n)))
 
 
 @emits(lambda *kinds: Vector(kinds[0].dtype, 4))

@@ -248,8 +248,8 @@ def map_subvectors(builder, v, size, function):
     n = v.type.count
     if n < size:
         wide = builder.shuffle_vector(v, v, constant(I32, [i % n for i in range(size)]))
-        found = function(wide)
-        return builder.shuffle_vector(found, found, constant(I32, range(n)))
+        mapped = function(wide)
+        return builder.shuffle_vector(mapped, mapped, constant(I32, range(n)))
     pieces = [function(part(first, size)) for first in range(0, n, size)]
     while len(pieces) > 1:
         both = constant(I32, range(2 * pieces[0].type.count))

@@ -244,6 +244,3 @@ def product(kind, trans_a, m, n, k, a, b, adds, c, scratch, extra):
             is_last = block == n_blocks - 1
             rows_of_c = Matrix(c.data, c.start + i * c.stride, c.stride)
             row_of_tiles(kind, rows, n, depth, add, rows_of_a, right, rows_of_c, i, is_last, prefetch, extra)
-
-
-PLAIN = product_kind()

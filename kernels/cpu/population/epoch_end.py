@@ -72,10 +72,10 @@ def store_converged(criteria, nets, block):
 @helper
 def some_net_ends(criteria, block):
     """Return whether a net has finished all its epochs."""
-    found = False
+    ends = False
     for lane in range(block.n_lanes):
-        found |= block.net_index[lane] >= 0 and block.clock[EPOCH] - block.start_epoch[lane] == criteria.n_epochs
-    return found
+        ends |= block.net_index[lane] >= 0 and block.clock[EPOCH] - block.start_epoch[lane] == criteria.n_epochs
+    return ends
 
 
 @helper
@@ -172,7 +172,7 @@ def retire_finished(data, criteria, nets, block, stored_converged, has_final_acc
 
     Returns whether a lane is now free.
     """
-    found = False
+    has_free_lane = False
     for lane in range(block.n_lanes):
         net_index = block.net_index[lane]
         if net_index < 0:
@@ -184,8 +184,8 @@ def retire_finished(data, criteria, nets, block, stored_converged, has_final_acc
             block.next_record[lane] = r + 1
         if status != structs.RUNNING:
             retire_lane(data, criteria, nets, block, lane, status, epoch, stored_converged, has_final_accuracy)
-            found = True
-    return found
+            has_free_lane = True
+    return has_free_lane
 
 
 @helper
@@ -277,6 +277,6 @@ def check_nets(net, data, criteria, nets, block, kind, record_scale):
     if all_go_the_same_way:
         retire_block(data, criteria, nets, block, has_final_accuracy)
         return True
-    found = retire_finished(data, criteria, nets, block, kind.one_batch, has_final_accuracy)
+    has_free_lane = retire_finished(data, criteria, nets, block, kind.one_batch, has_final_accuracy)
     block.clock[NEXT_EVENT], block.records_end[0] = next_event(criteria, nets, block), block.next_record[0]
-    return found
+    return has_free_lane

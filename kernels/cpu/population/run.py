@@ -64,8 +64,8 @@ class PopulationRun:
         """Reset the buffers for another fit on n_threads threads: empty blocks, and a queue with all nets."""
         if n_threads > len(self._blocks):
             self._blocks += [self._new_block() for _ in range(n_threads - len(self._blocks))]
-            of_block = sum(x.nbytes for x in self._blocks[0] if isinstance(x, np.ndarray))
-            self.n_bytes = len(self._blocks) * of_block  # about
+            block_bytes = sum(x.nbytes for x in self._blocks[0] if isinstance(x, np.ndarray))
+            self.n_bytes = len(self._blocks) * block_bytes  # about
         self.blocks, self.n_members = self._blocks[:n_threads], 0
         self.queue.taken[0] = 0
         for block in self.blocks:
@@ -168,26 +168,26 @@ def _allocate_together(sizes: dict[str, int], dtype: np.dtype | type) -> dict[st
     They are FALSE_SHARING_GAP elements away from what other threads write.
     """
     buffer, end = structs.aligned_zeros(sum(sizes.values()) + 2 * FALSE_SHARING_GAP, dtype), FALSE_SHARING_GAP
-    found = {}
+    arrays = {}
     for name, n in sizes.items():
-        found[name], end = buffer[end : end + n], end + n
-    return found
+        arrays[name], end = buffer[end : end + n], end + n
+    return arrays
 
 
 def _nets_of_block(block: LaneBlock, n_state: int, watches: bool) -> SuspendedNets:
     used = np.flatnonzero(block.net_index >= 0)
-    of_lanes = lambda array: array.reshape(-1, block.lanes)[:, used].T.copy()  # (n_used, numbers of a net)
+    take = lambda array: array.reshape(-1, block.lanes)[:, used].T.copy()  # (n_used, numbers of a net)
     numbers = block.last_loss, block.best_value, block.loss, block.n_correct
     return SuspendedNets(
         net_index=block.net_index[used],
         epochs=block.clock[EPOCH] - block.start_epoch[used],
         best_epochs=block.best_epoch[used],
         clock=np.full(len(used), block.clock[EPOCH]),
-        params=of_lanes(block.p),
-        state=of_lanes(block.state.reshape(MOST_STATE, -1)[:n_state]),
-        safe_params=of_lanes(block.safe_params),
-        best_params=of_lanes(block.best_params if watches else block.best_params[:0]),
-        powers=of_lanes(block.powers),
+        params=take(block.p),
+        state=take(block.state.reshape(MOST_STATE, -1)[:n_state]),
+        safe_params=take(block.safe_params),
+        best_params=take(block.best_params if watches else block.best_params[:0]),
+        powers=take(block.powers),
         numbers=np.stack([array[used].astype(np.float64) for array in numbers], axis=1),
     )
 

@@ -275,10 +275,10 @@ def run_epochs(net, data, config, criteria, nets, held_out, block, queue, n_thre
     has_free_lane, contiguous, buffers_records = True, False, False
     while block.clock[EPOCH] < mode.end:
         if has_free_lane:
-            found = fill_free_lanes(refs.net, refs.criteria, refs.nets, refs.block, refs.queue, n_threads)
-            if found == NO_NETS:
+            nets_in_lanes = fill_free_lanes(refs.net, refs.criteria, refs.nets, refs.block, refs.queue, n_threads)
+            if nets_in_lanes == NO_NETS:
                 return
-            contiguous, has_free_lane = found == CONTIGUOUS_NETS, False
+            contiguous, has_free_lane = nets_in_lanes == CONTIGUOUS_NETS, False
             buffers_records = mode.several_epochs and contiguous
             if buffers_records:  # unrolled code buffers the records: no check at each
                 block.clock[NEXT_EVENT] = block.start_epoch[0] + criteria.n_epochs

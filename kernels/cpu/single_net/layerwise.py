@@ -45,6 +45,7 @@ N_STATE = tuple(row.n_state for row in RULES)
 
 @inline_helper
 def compute_gradient(thread, n_threads, net, data, config, params, grads, ws, sums, micro_batch):
+    """Compute the activations and deltas of the rows; from these, the two functions below compute the gradient."""
     ws.chunks_taken[(n_threads + thread) * LINE_OF_COUNTS] = 0  # chunks of weights
     n_chunks = round_up(micro_batch.rows, ws.chunk_rows) // ws.chunk_rows
     chunk, n_tried = next_chunk(thread, n_threads, ws.chunks_taken, n_chunks, 0)

@@ -17,7 +17,7 @@ accumulate_gradient(thread, n_threads, net, data, config, state, ws, micro_batch
     shorter.
 apply_gradient(thread, n_threads, barrier, n_barriers, net, data, config, state, ws, micro_batch, h) -> n_barriers
     Add the gradient of the batch's last micro-batch, then update the parameters unless config.rule is NO_UPDATE.
-    Return the number of barriers passed so far.
+    Return the number of barriers passed so far. h: the step's StepSettings.
 double_buffered : bool
     Double buffering, for families in which no thread reads what another thread's update writes: one barrier per
     micro-batch is enough. Threads are then at most one micro-batch apart, so even and odd micro-batches use different

@@ -29,14 +29,8 @@ from ...structs import LINE, NetSpec, Samples, TrainConfig, TrainState, aligned_
 from ...system import interrupts
 from ..workspace import BatchWorkspace, LayerwiseWorkspace
 
-LASTING = (
-    NetSpec,
-    Samples,
-    TrainConfig,
-    TrainState,
-    LayerwiseWorkspace,
-    BatchWorkspace,
-)  # named tuples that most calls share; of data-parallel training, each thread has a TrainState of its own
+# Named tuples that most calls share; of data-parallel training, each thread has a TrainState of its own.
+LASTING = NetSpec, Samples, TrainConfig, TrainState, LayerwiseWorkspace, BatchWorkspace
 FAR_CYCLES = 200  # cycles of a barrier of two threads from which they count as sharing no cache
 AWAKE = 0.001  # seconds for which an idle processor is still quick to respond
 
@@ -49,15 +43,15 @@ AWAKE = 0.001  # seconds for which an idle processor is still quick to respond
 MASK_BITS = 1024  # processors in a mask
 
 
-def _of_pthreads(name: str, *kinds: type):
+def _function_of_pthreads(name: str, *kinds: type):
     function = getattr(ctypes.CDLL(None), name, None) if hasattr(os, "sched_setaffinity") else None
     if function is not None:
         function.argtypes = kinds
     return function
 
 
-_set_mask = _of_pthreads("pthread_setaffinity_np", ctypes.c_ulong, ctypes.c_size_t, ctypes.c_char_p)
-_processor = _of_pthreads("sched_getcpu")
+_set_mask = _function_of_pthreads("pthread_setaffinity_np", ctypes.c_ulong, ctypes.c_size_t, ctypes.c_char_p)
+_processor = _function_of_pthreads("sched_getcpu")
 
 
 def pin_away(threads: Sequence[int]) -> set[int] | None:
@@ -139,11 +133,11 @@ class ThreadTeam:
 
     def forget(self) -> None:
         """Drop the references to all arrays of earlier calls."""
-        self._words = ArgumentPacker(LASTING)
+        self._packer = ArgumentPacker(LASTING)
 
     def forget_data(self) -> None:
         """Drop the references to the samples of earlier calls, and keep the other arrays."""
-        self._words.forget(Samples)
+        self._packer.forget(Samples)
 
     def share_no_cache(self) -> bool:
         """Return whether two threads of the team now run on processors that share no cache."""
@@ -169,7 +163,7 @@ class ThreadTeam:
         arguments = [(thread, n_threads, self._barrier, *own) for thread, own in enumerate(arguments_of_threads)]
         _, function, pack, _ = compiled_kernel(kernel, kind, arguments[0])
         if n_threads == 1:
-            function(pack(*self._words(arguments[0])))
+            function(pack(*self._packer(arguments[0])))
             return
         if self._at_work:  # after a call that was interrupted twice
             self._wait_for_workers()

@@ -86,7 +86,7 @@ def functions_of(loss, activations):
 
     loss, activations : codes of the loss and of the layers' activations
     """
-    found = {
+    functions = {
         "loss_delta": loss_delta(LOSSES[loss].delta),
         "loss_value": loss_value(LOSSES[loss].value),
         "same_side": same_side,
@@ -96,11 +96,11 @@ def functions_of(loss, activations):
         "still_correct": still_correct,
     }
     for row in (ACTIVATIONS[code] for code in set(activations)):
-        found[f"value_{row.name}"] = of_vector(row.value)
-        found[f"derivative_{row.name}"] = of_vector(row.derivative)
+        functions[f"value_{row.name}"] = of_vector(row.value)
+        functions[f"derivative_{row.name}"] = of_vector(row.derivative)
     if SOFTMAX in activations:
-        found |= {"exp": of_vector(exp), "log": of_vector(log), "inverse": inverse}
-    return found
+        functions |= {"exp": of_vector(exp), "log": of_vector(log), "inverse": inverse}
+    return functions
 
 
 class Emitter:
@@ -237,9 +237,9 @@ class Emitter:
 
         metric, bound : LLVM values
         """
-        for known in (METRIC_THRESHOLD, METRIC_MARGIN):
-            with self.builder.if_then(self.equals(metric, known)):
-                yield known, partial(self.correct_outputs, known, bound)
+        for each in (METRIC_THRESHOLD, METRIC_MARGIN):
+            with self.builder.if_then(self.equals(metric, each)):
+                yield each, partial(self.correct_outputs, each, bound)
         with self.builder.if_then(self.equals(metric, METRIC_ARGMAX)):
             yield METRIC_ARGMAX, lambda variables: [self.largest_is_correct(variables)]
 
@@ -313,12 +313,12 @@ class Code:
 
         @emits(lambda address, values: result)
         def call(emit, address, values):
-            builder, given = emit.builder, emit.kinds[1].types
-            kinds, fields = type_of(self.arguments, given[0].dtype).types, cgutils.unpack_tuple(builder, values)
-            fields = [emit.context.cast(builder, *field) for field in zip(fields, given, kinds, strict=True)]
+            builder, passed = emit.builder, emit.kinds[1].types
+            kinds, fields = type_of(self.arguments, passed[0].dtype).types, cgutils.unpack_tuple(builder, values)
+            fields = [emit.context.cast(builder, *field) for field in zip(fields, passed, kinds, strict=True)]
             output = ir.VoidType() if result == types.void else emit.context.get_value_type(result)
             function = ir.FunctionType(output, [field.type for field in fields])
-            found = builder.call(builder.inttoptr(address, function.as_pointer()), fields)
-            return None if result == types.void else found
+            output = builder.call(builder.inttoptr(address, function.as_pointer()), fields)
+            return None if result == types.void else output
 
         return call

@@ -96,33 +96,33 @@ class PopulationEmitter(Emitter):
 
     def _begin(self):
         """Emit variables: parameters and gradients, sums of losses and of correct samples, counters."""
-        b, given = self.builder, self.arguments
-        self.p = [self.variable(self._load(given.p, self.integer(q))) for q in range(self.n_params)]
+        b, args = self.builder, self.arguments
+        self.p = [self.variable(self._load(args.p, self.integer(q))) for q in range(self.n_params)]
         self.g = [self.variable(self.zero) for _ in range(self.n_params)]
         if self.loops:
-            with b.if_then(b.icmp_signed("!=", given.adds, self.integer(0)), likely=False):
-                self._load_all(given.g, self.g)
+            with b.if_then(b.icmp_signed("!=", args.adds, self.integer(0)), likely=False):
+                self._load_all(args.g, self.g)
         self.loss, self.n_correct = self.variable(self.zero), self.variable(self.zero)
         self.step, self.next_record = self.variable(self.integer(0)), self.variable(self.integer(0))
-        self.record_epoch = self.variable(b.load(given.record_epochs))
+        self.record_epoch = self.variable(b.load(args.record_epochs))
 
     def _step(self):
         """Emit a step of the update rule but for the first gradient, and a gradient.
 
         Returns (number of gradients so far, whether there is another one).
         """
-        b, given = self.builder, self.arguments
+        b, args = self.builder, self.arguments
         step = b.load(self.step)
         with b.if_then(b.icmp_signed(">", step, self.integer(0))):
             self._update()
             for variable in (*self.g, self.loss, self.n_correct):
                 b.store(self.zero, variable)
         done = b.add(step, self.integer(1))
-        is_last = b.icmp_signed("==", done, given.n_steps)
-        every_step = self.equals(given.sums_level, SUMS_EVERY_STEP)
-        wants_correct = b.or_(every_step, b.and_(b.not_(self.equals(given.sums_level, SUMS_NEVER)), is_last))
-        is_recorded = b.icmp_signed("==", b.add(given.epoch, done), b.load(self.record_epoch))
-        every_loss = self.equals(given.sums_level, SUMS_EVERY_LOSS)
+        is_last = b.icmp_signed("==", done, args.n_steps)
+        every_step = self.equals(args.sums_level, SUMS_EVERY_STEP)
+        wants_correct = b.or_(every_step, b.and_(b.not_(self.equals(args.sums_level, SUMS_NEVER)), is_last))
+        is_recorded = b.icmp_signed("==", b.add(args.epoch, done), b.load(self.record_epoch))
+        every_loss = self.equals(args.sums_level, SUMS_EVERY_LOSS)
         wants_loss = b.or_(b.or_(wants_correct, every_loss), is_recorded)
         self._batch(wants_loss, wants_correct)
         goes_on = self.variable(b.not_(is_last))
@@ -135,11 +135,11 @@ class PopulationEmitter(Emitter):
 
     def _finish(self, done):
         """Emit stores of parameters, gradients and sums; done is the number of gradients."""
-        b, given = self.builder, self.arguments
+        b, args = self.builder, self.arguments
         for row, (p, g) in enumerate(zip(self.p, self.g, strict=True)):
-            self._store(b.load(p), given.p, self.integer(row))
-            self._store(b.load(g), given.g, self.integer(row))
-        with b.if_then(b.not_(self.equals(given.sums_level, SUMS_NEVER))):
+            self._store(b.load(p), args.p, self.integer(row))
+            self._store(b.load(g), args.g, self.integer(row))
+        with b.if_then(b.not_(self.equals(args.sums_level, SUMS_NEVER))):
             self._add_sums(b.icmp_signed(">", done, self.integer(1)))
 
     def _update(self):
@@ -156,15 +156,15 @@ class PopulationEmitter(Emitter):
             b.store(self.subtract(b.load(p), self.multiply(rate, b.load(g))), p)
 
     def _rule_step(self):
-        b, given = self.builder, self.arguments
+        b, args = self.builder, self.arguments
         for row, g in enumerate(self.g):
-            self._store(b.load(g), given.g, self.integer(row))
+            self._store(b.load(g), args.g, self.integer(row))
         number, double = types.CPointer(self.dtype), types.CPointer(types.float64)
         kinds = types.void(number, number, number, number, double, double, number, self.vector, types.intp)
-        arrays = [given.p, given.g, given.state, given.hyper, given.betas, given.powers, given.last_loss]
+        arrays = [args.p, args.g, args.state, args.hyper, args.betas, args.powers, args.last_loss]
         values = [*arrays, b.load(self.loss), self.integer(self.n_params * self.lanes)]
         self.context.compile_internal(b, make_advance(RULES[self.rule], Lanes(self.lanes)), kinds, values)
-        self._load_all(given.p, self.p)
+        self._load_all(args.p, self.p)
 
     # ---- a gradient
 
@@ -200,12 +200,12 @@ class PopulationEmitter(Emitter):
 
     def _inputs(self, first, number):
         """Return the variables of a sample that the program reads: its weight, inputs and targets."""
-        b, given = self.builder, self.arguments
+        b, args = self.builder, self.arguments
         sample = b.add(first, self.integer(number))
-        variables = {"c": given.c, "w": self._load(given.weight, sample)}
-        for letter, array, n in (("x", given.a, self.n_inputs), ("y", given.y, self.n_outputs)):
+        variables = {"c": args.c, "w": self._load(args.weight, sample)}
+        for letter, array, n in (("x", args.a, self.n_inputs), ("y", args.y, self.n_outputs)):
             for i in range(n):
-                variables[f"{letter}{i}"] = self._load(array, b.add(b.mul(self.integer(i), given.m), sample))
+                variables[f"{letter}{i}"] = self._load(array, b.add(b.mul(self.integer(i), args.m), sample))
         return variables
 
     def _add(self, sum_variable, samples, scores):
@@ -223,20 +223,20 @@ class PopulationEmitter(Emitter):
 
     def _record_loss(self):
         """Emit a store of the epoch's sum of losses to the next row of `records`, and load the next epoch to record."""
-        b, given = self.builder, self.arguments
+        b, args = self.builder, self.arguments
         row, loss = b.load(self.next_record), b.load(self.loss)
-        self._store(self.multiply(loss, self.in_all_lanes(given.rows)), given.records, row)
+        self._store(self.multiply(loss, self.in_all_lanes(args.rows)), args.records, row)
         following = b.add(row, self.integer(1))
         b.store(following, self.next_record)
-        b.store(b.load(b.gep(given.record_epochs, [following], inbounds=True)), self.record_epoch)
+        b.store(b.load(b.gep(args.record_epochs, [following], inbounds=True)), self.record_epoch)
 
     def _nets_go_on(self):
         """Emit the condition that no net reaches a stopping criterion or has a loss that is not finite."""
-        given = self.arguments
+        args = self.arguments
         kinds = types.boolean(self.vector, self.vector, self.dtype, self.dtype)
-        values = [*map(self.builder.load, (self.loss, self.n_correct)), given.stop_loss, given.stop_n_correct]
-        found = self.context.compile_internal(self.builder, _all_go_on, kinds, values)
-        return self.builder.trunc(found, ir.IntType(1))
+        values = [*map(self.builder.load, (self.loss, self.n_correct)), args.stop_loss, args.stop_n_correct]
+        goes_on = self.context.compile_internal(self.builder, _all_go_on, kinds, values)
+        return self.builder.trunc(goes_on, ir.IntType(1))
 
     def _add_sums(self, several):
         """Emit the addition of the sums to the arguments `loss` and `n_correct`.
@@ -246,12 +246,12 @@ class PopulationEmitter(Emitter):
 
         several : LLVM boolean, whether there was more than one gradient: then the sums replace what is there
         """
-        b, given, zero = self.builder, self.arguments, self.integer(0)
-        rows, width = self.in_all_lanes(given.rows), self.in_all_lanes(given.loss_width)
+        b, args, zero = self.builder, self.arguments, self.integer(0)
+        rows, width = self.in_all_lanes(args.rows), self.in_all_lanes(args.loss_width)
         one, share = self.in_all_lanes(1.0), self.in_all_lanes(1.0 / self.n_outputs)
-        share = b.select(self.equals(given.metric, METRIC_ARGMAX), one, share)
+        share = b.select(self.equals(args.metric, METRIC_ARGMAX), one, share)
         shares = self.multiply(self.multiply(rows, width), share)
-        for array, variable, scale in ((given.loss, self.loss, rows), (given.n_correct, self.n_correct, shares)):
+        for array, variable, scale in ((args.loss, self.loss, rows), (args.n_correct, self.n_correct, shares)):
             before = b.select(several, self.zero, self._load(array, zero))
             self._store(self.add(before, self.multiply(b.load(variable), scale)), array, zero)
 

@@ -141,11 +141,11 @@ class SingleNetEmitter(Emitter):
 
     def _begin(self):
         """Emit variables: parameters, counters, sums of the epoch's losses and of its correct samples."""
-        b, given, zero = self.builder, self.arguments, self.integer(0)
+        b, args, zero = self.builder, self.arguments, self.integer(0)
         loads = (self._load("p", self.integer(q)) for q in range(self.n_params))
         self.p = [self.variable(self.in_all_lanes(number)) for number in loads]
-        self.epoch = self.variable(b.udiv(given.first_step, given.n_batches))
-        self.batch = self.variable(b.urem(given.first_step, given.n_batches))
+        self.epoch = self.variable(b.udiv(args.first_step, args.n_batches))
+        self.batch = self.variable(b.urem(args.first_step, args.n_batches))
         self.t, self.is_finite = self.variable(zero), self.variable(ir.Constant(BIT, 1))
         self.loss, self.n_correct = self.sums = [
             self.variable(self._load("scalars", self.integer(which))) for which in (EPOCH_LOSS, EPOCH_N_CORRECT)
@@ -167,15 +167,15 @@ class SingleNetEmitter(Emitter):
 
         Returns (None, whether there is another step).
         """
-        b, given = self.builder, self.arguments
+        b, args = self.builder, self.arguments
         batch = b.load(self.batch)
         is_first = self.equals(batch, 0)
-        is_last = b.icmp_signed("==", b.add(batch, self.integer(1)), given.n_batches)
+        is_last = b.icmp_signed("==", b.add(batch, self.integer(1)), args.n_batches)
         for variable in self.sums:
             self._change(variable, lambda before: b.select(is_first, ir.Constant(DOUBLE, 0.0), before))
-        rows = b.sub(given.n_samples, b.mul(batch, given.batch_size))
-        rows = b.sitofp(b.select(is_last, rows, given.batch_size), DOUBLE)
-        variables = self._gradient(batch, b.select(is_last, given.last_scale, given.scale))
+        rows = b.sub(args.n_samples, b.mul(batch, args.batch_size))
+        rows = b.sitofp(b.select(is_last, rows, args.batch_size), DOUBLE)
+        variables = self._gradient(batch, b.select(is_last, args.last_scale, args.scale))
         losses = self._sample_losses(variables)
         self._add_correct(variables)
         width = ir.Constant(DOUBLE, float(self.loss_width))
@@ -192,7 +192,7 @@ class SingleNetEmitter(Emitter):
             with ends:
                 self._store_scalar(ir.Constant(DOUBLE, 1.0), DIVERGED)
                 b.store(ir.Constant(BIT, 0), self.is_finite)
-        return None, b.and_(b.load(self.is_finite), b.icmp_signed("<", b.load(self.t), given.n_steps))
+        return None, b.and_(b.load(self.is_finite), b.icmp_signed("<", b.load(self.t), args.n_steps))
 
     def _record_epoch(self):
         """Emit the end of an epoch: its mean loss and fraction of correct samples are recorded."""
@@ -232,8 +232,8 @@ class SingleNetEmitter(Emitter):
 
     def _add_correct(self, variables):
         """Emit an addition of the batch's correct samples to those of the epoch."""
-        given, weight = self.arguments, variables["weight"]
-        for metric, scores in self.scores_of_metrics(given.metric, given.bound):
+        args, weight = self.arguments, variables["weight"]
+        for metric, scores in self.scores_of_metrics(args.metric, args.bound):
             total = self.zero
             for is_correct in scores(variables):
                 total = is_correct if metric == METRIC_ARGMAX else self.add(total, is_correct)
@@ -267,7 +267,7 @@ class SingleNetEmitter(Emitter):
             self._change(variable, lambda p, g=g: self.multiply_add(b.fneg(rate), g, p))
 
     def _rule_step(self, gradients, factor, objective):
-        b, given, wide = self.builder, self.arguments, Vector(self.dtype, LANES_LARGE)
+        b, args, wide = self.builder, self.arguments, Vector(self.dtype, LANES_LARGE)
         kind = types.NamedUniTuple(self.dtype, len(StepSettings._fields), StepSettings)
         settings, advance = self._step_settings(kind, factor, objective), make_advance(RULES[self.rule])
         signature = wide(wide, wide, types.CPointer(self.dtype), types.intp, types.intp, kind)
@@ -275,16 +275,16 @@ class SingleNetEmitter(Emitter):
             numbers = range(first, min(first + LANES_LARGE, self.n_params))
             value = self._side_by_side([b.load(self.p[q]) for q in numbers])
             gradient = self._side_by_side([gradients[q] for q in numbers])
-            values = [value, gradient, given.state, self.integer(first), given.n_padded, settings]
+            values = [value, gradient, args.state, self.integer(first), args.n_padded, settings]
             value = self.context.compile_internal(b, advance, signature, values)
             for lane, q in enumerate(numbers):
                 b.store(b.shuffle_vector(value, value, constant(I32, [lane] * LANES_SMALL)), self.p[q])
 
     def _step_settings(self, kind, factor, objective):
         """Emit the update rule's settings at this step, a StepSettings whose Numba type is `kind`."""
-        given, number, double = self.arguments, types.CPointer(self.dtype), types.CPointer(types.float64)
+        args, number, double = self.arguments, types.CPointer(self.dtype), types.CPointer(types.float64)
         signature = kind(types.intp, double, double, types.float64, types.float64, number)
-        values = [self.integer(self.rule), given.hyper, given.scalars, factor, objective, given.p]
+        values = [self.integer(self.rule), args.hyper, args.scalars, factor, objective, args.p]
         return self.context.compile_internal(self.builder, _settings, signature, values)
 
     def _side_by_side(self, vectors):

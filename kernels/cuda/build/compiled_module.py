@@ -58,20 +58,20 @@ class Kernel:
 
     def __init__(self, function: Any, text: str, name: str):
         self._function, self.name = function, name
-        found = re.search(rf"__global__ void\b[^;{{}}]*?\b{name}\s*\((.*?)\)\s*\{{", text, re.S)
-        assert found is not None, f"{name} has no definition"
+        declaration = re.search(rf"__global__ void\b[^;{{}}]*?\b{name}\s*\((.*?)\)\s*\{{", text, re.S)
+        assert declaration is not None, f"{name} has no definition"
         number = np.float64 if "typedef double T;" in text else np.float32
         operand = np.uint16 if "typedef struct Bfloat16 Operand;" in text else number
         kinds = {**SCALARS, "T": number, "Operand": operand}
-        self._checks = [_check_of(name, part, kinds) for part in found[1].split(",")]
+        self._checks = [_check_of(name, part, kinds) for part in declaration[1].split(",")]
 
     def __call__(self, grid: tuple[int, ...], block: int, *arguments: Any, shared: int = 0) -> None:
         if len(arguments) != len(self._checks):
             raise TypeError(f"{self.name} takes {len(self._checks)} arguments, but {len(arguments)} came.")
-        given = tuple([check(value) for check, value in zip(self._checks, arguments, strict=True)])
+        converted = tuple([check(value) for check, value in zip(self._checks, arguments, strict=True)])
         if shared > DEFAULT_SHARED - MOST_DECLARED:
             self._function.max_dynamic_shared_size_bytes = shared
-        self._function(grid, (block,), given, shared_mem=shared)
+        self._function(grid, (block,), converted, shared_mem=shared)
 
 
 def _check_of(kernel: str, text: str, kinds: dict[str, type]) -> Callable[[Any], Any]:

@@ -285,14 +285,14 @@ def formulas() -> str:
     for loss in LOSSES:
         parts += [function(loss.value, f"loss_{loss.name}"), function(loss.delta, f"delta_{loss.name}")]
     parts += [rule(row.update, f"rule_{row.name}") for row in RULES]
-    of = lambda prefix, table: [f"{prefix}_{row.name}" for row in table]
+    names = lambda prefix, table: [f"{prefix}_{row.name}" for row in table]
     state = ", ".join(f"T& s{k}" for k in range(MOST_STATE))
     parts += [
-        selector("activation_value", "T", of("value", ACTIVATIONS), "T z"),
-        selector("activation_derivative", "T", of("derivative", ACTIVATIONS), "T stored"),
-        selector("loss_value", "T", of("loss", LOSSES), "T z, T a, T y, T c"),
-        selector("loss_delta", "T", of("delta", LOSSES), "T a, T y, T c"),
-        selector("apply_rule", "void", of("rule", RULES), f"T& p, T g, {state}, const Settings<T>& h"),
+        selector("activation_value", "T", names("value", ACTIVATIONS), "T z"),
+        selector("activation_derivative", "T", names("derivative", ACTIVATIONS), "T stored"),
+        selector("loss_value", "T", names("loss", LOSSES), "T z, T a, T y, T c"),
+        selector("loss_delta", "T", names("delta", LOSSES), "T a, T y, T c"),
+        selector("apply_rule", "void", names("rule", RULES), f"T& p, T g, {state}, const Settings<T>& h"),
         update_with_state(),
         philox(),
     ]

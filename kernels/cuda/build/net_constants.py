@@ -135,7 +135,7 @@ class Operands(NamedTuple):
         check_card(precision)
         sizes = [-(-int(i) * int(j) // ALIGNED) * ALIGNED for i, j in pairwise(net.sizes)]
         *starts, end = accumulate(sizes, initial=0)
-        offsets = tuple(of_params - start for of_params, start in zip(in_params, starts, strict=True))
+        offsets = tuple(place - start for place, start in zip(in_params, starts, strict=True))
         return cls(BITS, tuple(starts), offsets, end)
 
     @property

@@ -125,7 +125,7 @@ class Passes:
         layer = lambda k, kind: cupy.empty((n_nets, max_rows, sizes[k + 1]), kind)
         self.a = [layer(k, operands.dtype if k < top else dtype) for k in range(top + 1)]
         # One array for both if f' needs only the output.
-        self._keeps_z = [bool(any(found)) for found in zip(net.derivative_needs_z, self.drops, strict=True)]
+        self._keeps_z = [bool(any(reasons)) for reasons in zip(net.derivative_needs_z, self.drops, strict=True)]
         self.z = [layer(k, self.a[k].dtype) if self._keeps_z[k] or k == top else self.a[k] for k in range(top + 1)]
         self.delta = [layer(k, operands.dtype) if learns or k == top else None for k in range(top + 1)]
         self.mask = [layer(k, dtype) if self.drops[k] else None for k in range(top + 1)]
@@ -146,10 +146,10 @@ class Passes:
         n_in, n_out, units = int(net.sizes[0]), int(net.sizes[-1]), int(net.sizes[1:].sum())
         chunks = -(-max_rows // chunk_of(max_rows))
         # y, weight, mask; z and a of the outputs
-        of_row = n_out + 1 + units * learns + 2 * n_out * operands.are_rounded
-        numbers = max_rows * of_row + chunks * units * learns
-        of_products = max_rows * (n_in + 3 * units) + operands.n_weights
-        return numbers * itemsize + of_products * operands.dtype.itemsize + 32 * chunks
+        row_numbers = n_out + 1 + units * learns + 2 * n_out * operands.are_rounded
+        numbers = max_rows * row_numbers + chunks * units * learns
+        operand_numbers = max_rows * (n_in + 3 * units) + operands.n_weights
+        return numbers * itemsize + operand_numbers * operands.dtype.itemsize + 32 * chunks
 
     def bind(self, net: NetSpec, params: Any, grads: Any = None) -> None:
         """Take the nets' parameters.
@@ -178,8 +178,8 @@ class Passes:
 
     def blocks(self, n: int) -> int:
         """Return the number of blocks of one net in a pass over n of its numbers."""
-        of_block = PER_BLOCK * NUMBERS_PER_THREAD if self.products.n_nets > 1 else PER_BLOCK
-        return min(MOST_BLOCKS, -(-n // of_block))
+        per_block = PER_BLOCK * NUMBERS_PER_THREAD if self.products.n_nets > 1 else PER_BLOCK
+        return min(MOST_BLOCKS, -(-n // per_block))
 
     def chunks_of(self, rows: int) -> int:
         return -(-rows // self.chunk)

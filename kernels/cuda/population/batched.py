@@ -93,8 +93,8 @@ class BatchedWindow(Window):
         self._may_end = (
             criteria.monitor != MONITOR_NONE or criteria.stop_loss > -np.inf or criteria.stop_n_correct < np.inf
         )
-        of_epoch = (self._job["order"] if config.shuffle else None, passes.clock.array) if self.n_batches > 1 else ()
-        self._batches = LockstepBatches(passes, data, nets, *of_epoch)
+        sources = (self._job["order"] if config.shuffle else None, passes.clock.array) if self.n_batches > 1 else ()
+        self._batches = LockstepBatches(passes, data, nets, *sources)
         self._bound = bound_of(run.net, data.metric)
         self._steps, self._reached = cupy.empty(STEP_NUMBERS * self.n_nets, run.dtype), cupy.zeros((self.n_nets, 2))
         self._can_be_recorded, self._replays = passes.products.take_workspace(), GraphCache()

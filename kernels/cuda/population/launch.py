@@ -163,8 +163,8 @@ def launch(kernel: Kernel, shape: Shape, grid: tuple[int, ...], dtype: np.dtype,
     """
     memory = cupy.empty(prod(grid) * shape.workspace, dtype) if shape.workspace else None
     packed = JOB.pack(**job, workspace=memory, workspace_stride=shape.numbers)
-    given = cupy.asarray(np.frombuffer(packed, np.uint8))
-    kernel(grid, shape.threads, given, shared=shape.shared * dtype.itemsize)
+    job_on_device = cupy.asarray(np.frombuffer(packed, np.uint8))
+    kernel(grid, shape.threads, job_on_device, shared=shape.shared * dtype.itemsize)
 
 
 def fit_fields(

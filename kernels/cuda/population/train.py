@@ -146,8 +146,8 @@ class PopulationRun:
         if self._window is None:
             return waiting
         self._window.collect()
-        found, _ = self._window.suspended()
-        return found if not len(waiting.net_index) else SuspendedNets.joined([found, waiting])
+        suspended, _ = self._window.suspended()
+        return suspended if not len(waiting.net_index) else SuspendedNets.joined([suspended, waiting])
 
     def resume(self, nets: PopulationState, suspended: SuspendedNets) -> None:
         """Go on with nets in a run that has just begun.

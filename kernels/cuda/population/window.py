@@ -101,8 +101,8 @@ class Window(ABC):
     @classmethod
     def bytes_each(cls, run: Any) -> int:
         """Return the bytes a window needs per net; subclasses add those of training."""
-        of_sample = ORDER_BYTES if cls.needs_lists(run) else np.dtype(np.int32).itemsize
-        return run.data.n_samples * of_sample * run.config.shuffle + 8 * run.nets.n_records
+        sample_bytes = ORDER_BYTES if cls.needs_lists(run) else np.dtype(np.int32).itemsize
+        return run.data.n_samples * sample_bytes * run.config.shuffle + 8 * run.nets.n_records
 
     @abstractmethod
     def train(self, n_epochs: int) -> None:
@@ -142,23 +142,23 @@ class Window(ABC):
         n_params, n_state = self.nets.n_params, self.rule.n_state
         counters = cupy.asnumpy(self._counters)
         slots = np.flatnonzero(counters[:, ProgressCounter.STATUS] == status)
-        of_slots = lambda array: cupy.asnumpy(array)[slots]
-        scalars, best = of_slots(self._scalars), self._best_params
-        scalars[:, [ProgressScalar.LOSS, ProgressScalar.N_CORRECT]] = of_slots(self._epochs_sums())
+        take = lambda array: cupy.asnumpy(array)[slots]
+        scalars, best = take(self._scalars), self._best_params
+        scalars[:, [ProgressScalar.LOSS, ProgressScalar.N_CORRECT]] = take(self._epochs_sums())
         scalars[:, ProgressScalar.LOSS] /= self.n_samples
-        found = SuspendedNets(
-            net_index=of_slots(self._owners),
+        suspended = SuspendedNets(
+            net_index=take(self._owners),
             epochs=counters[slots, ProgressCounter.STEPS] // self.n_batches,
             best_epochs=counters[slots, ProgressCounter.BEST_EPOCH],
             clock=counters[slots, ProgressCounter.STEPS] // self.n_batches,
-            params=of_slots(self._params)[:, :n_params],
-            state=of_slots(self._state)[:, :n_state, :n_params].reshape(len(slots), n_state * n_params),
-            safe_params=of_slots(self._safe_params)[:, :n_params],
-            best_params=np.empty((len(slots), 0), self.dtype) if best is None else of_slots(best)[:, :n_params],
+            params=take(self._params)[:, :n_params],
+            state=take(self._state)[:, :n_state, :n_params].reshape(len(slots), n_state * n_params),
+            safe_params=take(self._safe_params)[:, :n_params],
+            best_params=np.empty((len(slots), 0), self.dtype) if best is None else take(best)[:, :n_params],
             powers=scalars[:, POWERS],
             numbers=scalars[:, NUMBERS],
         )
-        return found, slots
+        return suspended, slots
 
     def _epochs_sums(self) -> Any:
         """Return (nets, 2): losses and correct samples of each net's last complete epoch."""

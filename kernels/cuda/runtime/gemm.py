@@ -61,11 +61,11 @@ def library() -> Any:
     """Return the cuBLAS library that CuPy uses; devices.py has looked for it."""
     from cuda.pathfinder import load_nvidia_dynamic_lib  # CuPy finds its libraries with it
 
-    found = ctypes.CDLL(load_nvidia_dynamic_lib("cublas").abs_path)
+    cublas = ctypes.CDLL(load_nvidia_dynamic_lib("cublas").abs_path)
     for name, types in PROTOTYPES.items():
-        function = getattr(found, name)
+        function = getattr(cublas, name)
         function.argtypes, function.restype, function.errcheck = types, c_int, _check
-    return found
+    return cublas
 
 
 def workspace_bytes() -> int:

@@ -88,11 +88,11 @@ class LayerwiseWorkspace:
         key = data.metric, rule, clipped, layered
         if key not in self._modules:
             architecture = Architecture(self.net, data.metric, self.dtype)
-            of_net = architecture, self.passes.operands, self.net.n_padded, "single_net/layerwise.cu"
+            arguments = architecture, self.passes.operands, self.net.n_padded, "single_net/layerwise.cu"
             self._modules[key] = (
-                evaluation_module(*of_net, ONE_NET=True)
+                evaluation_module(*arguments, ONE_NET=True)
                 if rule == NO_UPDATE
-                else training_module(*of_net, rule=rule, ONE_NET=True, CLIPPED=clipped, LAYERED=layered)
+                else training_module(*arguments, rule=rule, ONE_NET=True, CLIPPED=clipped, LAYERED=layered)
             )
         return self._modules[key]
 
@@ -142,8 +142,8 @@ class LayerwiseWorkspace:
     def train(self, data: Samples, config: TrainConfig, state: TrainState, first: int, n: int) -> None:
         net, size = self.net, config.batch_size  # data is where `place` has put it; memory freed since changes nothing
         clip_norm = float(config.hyper[CLIP_NORM])
-        of_module = data.metric, config.rule, clip_norm > 0.0, config.layered
-        module = self.module(data, *of_module[1:])
+        module_settings = data.metric, config.rule, clip_norm > 0.0, config.layered
+        module = self.module(data, *module_settings[1:])
         n_batches, n_whole, end = -(-data.n_samples // size), data.n_samples // size, first + n
         records = cupy.empty(((end - 1) // n_batches - first // n_batches + 1, 2))
         self._begin(data, config, state, first, n, n_batches, records)
@@ -151,7 +151,7 @@ class LayerwiseWorkspace:
         self.passes.round_weights(module)
         addresses = [x.data.ptr for x in (data.X, data.Y, data.weight, *state[:3]) if is_on_device(x)]
         same = (  # everything a step is launched with, except the number of rows and this object's arrays
-            of_module,
+            module_settings,
             data.has_weights,
             data.n_samples,
             size,
@@ -226,8 +226,8 @@ class LayerwiseWorkspace:
             batch = self.batches.in_order(module, data, first, rows)
             passes.evaluate(module, batch, bound_of(self.net, data.metric), first == 0)
             if output.size:
-                width, found = passes.sizes[-1], passes.a[passes.top][0, :rows].reshape(-1)
-                output[first * width : (first + rows) * width] = found if is_on_device(output) else found.get()
+                width, values = passes.sizes[-1], passes.a[passes.top][0, :rows].reshape(-1)
+                output[first * width : (first + rows) * width] = values if is_on_device(output) else values.get()
         if not data.has_targets:
             return 0.0, 0.0
         n_sums = passes.chunks_of(min(self.rows, data.n_samples))

@@ -80,10 +80,10 @@ class SmallNetWorkspace:
             LAYERED=config.layered,
             VALIDATES=False,
         )
-        of_fit = fit_fields(
+        fields = fit_fields(
             net, data, config, np.append(config.hyper, net.l2), net.dropout, np.array([config.seed], np.int64)
         )
-        n_batches = of_fit["n_batches"]
+        n_batches = fields["n_batches"]
         epochs = np.arange(first // n_batches, (first + n) // n_batches) + 1  # epochs that end in this call
         records = cupy.full((2, max(len(epochs), 1)), np.nan)
         carried, places = list(CARRIED), list(CARRIED.values())
@@ -96,7 +96,7 @@ class SmallNetWorkspace:
             shape,
             (1,),
             self.dtype,
-            **of_fit
+            **fields
             | {
                 "params": state.params,
                 "state": state.state,

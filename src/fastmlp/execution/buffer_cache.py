@@ -30,8 +30,8 @@ class BufferCache(threading.local):
 
         They leave the cache, so that no other fit or evaluation can use them at the same time.
         """
-        released_key, found = self.released.pop(use, ((), None))
-        return found if released_key == key else None
+        released_key, what = self.released.pop(use, ((), None))
+        return what if released_key == key else None
 
     def release(self, use: str, key: tuple, what: Any, n_bytes: int) -> None:
         """Keep buffers for the next acquire of this use on this thread, unless they are larger than MOST_BYTES."""

@@ -69,9 +69,9 @@ def n_nodes(network: Network) -> int:
 
 def bytes_moved(network: Network, rows: int, itemsize: int, precision: str) -> int:
     """Return the bytes of memory that a step of one net reads and writes layer by layer."""
-    of_unit = BFLOAT16_BYTES if rounds_to_bfloat16(precision, itemsize) else itemsize
+    unit_bytes = BFLOAT16_BYTES if rounds_to_bfloat16(precision, itemsize) else itemsize
     units = rows * sum(network.layer_sizes)
-    return PASSES_OF_PARAMS * itemsize * network.layout.n_params + PASSES_OF_UNITS * of_unit * units
+    return PASSES_OF_PARAMS * itemsize * network.layout.n_params + PASSES_OF_UNITS * unit_bytes * units
 
 
 def layers_step_seconds(

@@ -228,8 +228,8 @@ class Plan:
 
         compiles : whether code may be generated for the architecture (unrolled_code.pays_to_compile)
         """
-        of_fit = self.network, self.device, self.dtype, self.choice
-        choice = dispatch.choose_call(*of_fit, team, n_threads, config, data.n_samples, n, compiles)
+        fit = self.network, self.device, self.dtype, self.choice
+        choice = dispatch.choose_call(*fit, team, n_threads, config, data.n_samples, n, compiles)
         self.backend.train(choice, team, self.net, data, config, state, self.work, first, n)
 
     def evaluate(self, team, data: Samples, params: np.ndarray, output: np.ndarray) -> tuple[float, float]:
