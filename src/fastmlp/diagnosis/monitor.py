@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -29,37 +30,66 @@ NETS = 256  # largest number of nets of a population to check
 
 
 class Monitor:
-    """Monitor of the fit of one net. `look` takes little time, and warns only if training goes wrong.
+    """Monitor of the fit of one net or of a population. It takes little time, and warns only if training goes wrong.
 
     network, data : net and samples of the fit
     n_epochs : planned number of epochs; a plateau in the first tenth of them causes no warning
+    strides : of a population, from net to net, of inputs, targets and weights; if targets or weights differ, there is
+        no one base
     """
 
-    advice = "fastmlp.diagnose(net, X, y, history) says why and what to change."
-
-    def __init__(self, network: Network, data: Samples, n_epochs: int = 0):
-        self.data: Samples | None = data
-        self.base = base_of(network, data)
+    def __init__(self, network: Network, data: Samples, n_epochs: int = 0, strides: tuple[int, int, int] | None = None):
+        by_net = strides or (0, 0, 0)
+        self.data = None if by_net[0] else data
+        self.base = np.nan if by_net[1] or by_net[2] else base_of(network, data)
+        self._call = "net, X, y, history" if strides is None else "pop, X, y"
         self._patient = max(FIRST_EPOCH, int(PATIENCE * n_epochs))
         self._late = max(FIRST_EPOCH, n_epochs // 2)
         self._next, self._has_warned = FIRST_EPOCH, False
 
     def look(self, losses: np.ndarray, *, at_end: bool = False) -> None:
-        """Check the fit if a check is due, and warn with TrainingWarning if something is wrong.
+        """Check the fit of a net if a check is due, and warn with TrainingWarning if something is wrong.
 
         losses : (epochs,) training losses so far
         at_end : whether the fit has ended; then the schedule of checks does not apply
         """
         n = len(losses)
-        if self._has_warned or n < FIRST_EPOCH or (n < self._next and not at_end):
+        if n >= FIRST_EPOCH and self._is_due(n, at_end) and (failure := self._failure(losses, at_end)):
+            self._warn(f"Epoch {n}: {failure}")
+
+    def look_at_nets(self, outcome: Any, *, at_end: bool = False) -> None:
+        """Check some nets of a population if a check is due, and warn with TrainingWarning if most of them fail.
+
+        outcome : Outcome of fit/outcome.py, whose losses are those of some epochs
+        at_end : as of look
+        """
+        chosen = np.unique(np.linspace(0, len(outcome.status) - 1, NETS).astype(np.int64))
+        records = np.asarray(outcome.records[:, chosen], np.float64)
+        if not self._is_due(int(np.isfinite(records).sum()), at_end):
             return
+        failures = []
+        for losses in records.T:
+            is_known = np.isfinite(losses)
+            epochs = outcome.record_epochs[is_known]
+            if epochs.max(initial=0) >= FIRST_EPOCH:
+                failures.append(self._failure(np.interp(np.arange(epochs[-1]) + 1, epochs, losses[is_known]), at_end))
+        failed = [failure for failure in failures if failure]
+        if len(failures) >= len(chosen) / 4 and len(failed) > len(failures) / 2:
+            share = 100.0 * len(failed) / len(failures)
+            self._warn(f"{share:.0f} % of the nets looked at fail; in the first of them {failed[0]}")
+        elif not at_end and (outcome.status[chosen] == DIVERGED_NET).mean() > 0.5:  # at the end, fit itself warns of it
+            self._warn(f"Most of the nets diverge: {self._unscaled or 'the learning rate is too high'}")
+
+    def _is_due(self, n: int, at_end: bool) -> bool:
+        """Return whether to check a fit with n losses, and plan the next check."""
+        if self._has_warned or (n < self._next and not at_end):
+            return False
         self._next = int(n * CHECK_RATIO) + 1
-        if found := self._failure(losses, at_end):
-            self._warn(f"Epoch {n}: {found}")
+        return True
 
     def _warn(self, text: str) -> None:
         self._has_warned = True
-        warn_user(f"{text}; {self.advice}", TrainingWarning)
+        warn_user(f"{text}; fastmlp.diagnose({self._call}) says why and what to change.", TrainingWarning)
 
     def _failure(self, losses: np.ndarray, at_end: bool) -> str:
         """Return what is wrong with the losses of a net, in words, or ""."""
@@ -73,27 +103,31 @@ class Monitor:
             position = "at" if level < (1.0 + AT_BASE) * self.base else f"at {level:.4g}, above"
             return (
                 f"the loss has stayed {position} the base rate's, {self.base:.4g}, since epoch {n // 2}: the net is no "
-                f"better than a constant{self._unscaled(', since ')}"
+                f"better than a constant{self._since()}"
             )
         lowest = losses.min()
         if level > 2.0 * lowest and level > losses[0] and level > 0.2 * self.base:
-            cause = self._unscaled() or "the learning rate is too high or the sign is wrong"
+            cause = self._unscaled or "the learning rate is too high or the sign is wrong"
             return f"the loss has risen from {lowest:.4g} to {level:.4g}: {cause}"
         recent = losses[-max(8, n // 4) :]
         steps = np.abs(np.diff(recent))
         swing, net_change = steps.mean() / recent.mean(), abs(recent[-1] - recent[0])
         if swing > LARGE_SWING and net_change < 0.2 * steps.sum() and level > 0.2 * self.base:
-            cause = self._unscaled() or "the learning rate is too high"
+            cause = self._unscaled or "the learning rate is too high"
             return f"the loss swings by {100 * swing:.0f} % from epoch to epoch: {cause}"
         if level > (1.0 + AT_BASE if at_end else FAR_ABOVE) * self.base and n >= self._late:
             return (
                 f"the loss is still {level:.4g}, above the base rate's, {self.base:.4g}: the net is no better "
-                f"than a constant{self._unscaled(', since ')}"
+                f"than a constant{self._since()}"
             )
         return ""
 
-    def _unscaled(self, conjunction: str = "") -> str:
-        """Return that the inputs are not scaled, after a conjunction, or "" if they are or are those of each net."""
+    def _since(self) -> str:
+        return f", since {self._unscaled}" if self._unscaled else ""
+
+    @cached_property
+    def _unscaled(self) -> str:
+        """Statement that the inputs are not scaled, or "" if they are or are those of each net."""
         if self.data is None:
             return ""
         stride = max(1, self.data.n_samples // MAX_ROWS)
@@ -102,50 +136,9 @@ class Monitor:
         if scale_too_large(scale) < LARGE_SCALE:
             return ""
         return (
-            f"{conjunction}the inputs are not scaled: their largest standard deviation is "
+            "the inputs are not scaled: their largest standard deviation is "
             f"{scale.largest_input_spread:.4g}, the median one {scale.typical_input_spread:.4g}"
         )
-
-
-class PopulationMonitor(Monitor):
-    """Monitor of the fit of a population: it warns if most nets are no better than a constant, or diverge.
-
-    strides : from net to net, of inputs, targets and weights; targets or weights that differ have no one base
-    """
-
-    advice = "fastmlp.diagnose(pop, X, y) says why and what to change."
-
-    def __init__(self, network: Network, data: Samples, strides: tuple[int, int, int]):
-        self.base = np.nan if strides[1] or strides[2] else base_of(network, data)
-        self.data, self._has_warned = None if strides[0] else data, False
-
-    def look(self, outcome: Any, *, at_end: bool = False) -> None:
-        """Check the records of the nets, and warn with TrainingWarning if most of them do not learn.
-
-        outcome : Outcome of fit/outcome.py
-        at_end : as in Monitor.look
-        """
-        if self._has_warned:
-            return
-        chosen = np.unique(np.linspace(0, len(outcome.status) - 1, NETS).astype(np.int64))
-        records, epochs = np.asarray(outcome.records[:, chosen], np.float64), outcome.record_epochs
-        n = np.isfinite(records).sum(axis=0)
-        last = np.maximum(n - 1, 0)
-        half = np.searchsorted(epochs, epochs[last] / 2)
-        nets = np.arange(len(chosen))
-        level, middle = records[last, nets], records[np.minimum(half, last), nets]
-        is_old = (n > 0) & (epochs[last] >= FIRST_EPOCH) & (half < last)
-        with np.errstate(invalid="ignore"):
-            is_flat = (level > (1.0 - AT_BASE) * self.base) & (np.abs(level - middle) < FLAT_CURVE * level)
-            is_useless = is_old & (is_flat | (level > (1.0 + AT_BASE if at_end else np.inf) * self.base))
-        diverged = outcome.status[chosen] == DIVERGED_NET
-        if is_old.sum() >= len(chosen) / 4 and is_useless.sum() > is_old.sum() / 2:
-            self._warn(
-                f"{100.0 * is_useless.sum() / is_old.sum():.0f} % of the nets looked at stay at the base rate's loss, "
-                f"{self.base:.4g}, or above it: they are no better than a constant{self._unscaled(', since ')}"
-            )
-        elif diverged.sum() > len(chosen) / 2 and not at_end:  # at the end, fit itself warns of divergence
-            self._warn(f"Most of the nets diverge: {self._unscaled() or 'the learning rate is too high'}")
 
 
 def base_of(network: Network, data: Samples) -> float:

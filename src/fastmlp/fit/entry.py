@@ -113,14 +113,9 @@ def _task_of(
     n_records = 0 if pop is not None else (2 + len(keywords["metrics"])) * (1 if held_out is None else 2)
     check_epochs(epochs, -(-rows.n_samples // batch_size), n_records)
     if keywords["monitor"]:
-        from ..diagnosis import monitor as monitors  # takes longer to import than all the rest
+        from ..diagnosis.monitor import Monitor  # takes longer to import than all the rest
 
-        shown = rows.shown
-        monitor = (
-            monitors.Monitor(network, shown, epochs)
-            if pop is None
-            else monitors.PopulationMonitor(network, shown, rows.strides)
-        )
+        monitor = Monitor(network, rows.shown, epochs, None if pop is None else rows.strides)
     # device
     if executor is not None:
         nets.device = ON_WORKERS if nets._named_device == "auto" else nets.device
@@ -269,7 +264,7 @@ def fit_population(pop: PopulationBase, X: Any, y: Any, keywords: dict[str, Any]
         if error is not None and (outcome.status == RUNNING).all():  # no net has begun
             raise error
         if task.monitor is not None:
-            task.monitor.look(outcome, at_end=True)
+            task.monitor.look_at_nets(outcome, at_end=True)
         pop.fits += 1
         pop.result = result = result_of(pop, task, outcome, reason == "interrupt", watch)
     if flag.is_set() and not result.interrupted:  # after the last call

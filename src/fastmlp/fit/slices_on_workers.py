@@ -233,7 +233,7 @@ class WorkersFit:
         find_best = (lambda: BestScore.of(self.outcome.best_value)) if validates else None
         self._progress.show(self._progress.done + nets.stop - nets.start, float("nan"), find_best)
         if self.task.monitor is not None:
-            self.task.monitor.look(self.outcome)
+            self.task.monitor.look_at_nets(self.outcome)
         if self._saver is not None:
             self._saver.epochs += int(result.outcome.all_epochs.max())
             if self._saver.timer.is_due(self._saver.epochs):

@@ -65,7 +65,7 @@ class FitTask:
     keywords: Mapping[str, Any]  # checked, those with in_task: attributes, too
     trains_together: bool  # whether kernels that train nets together know all keywords of the fit
     # what interrupts the steps
-    monitor: Any = None  # watches for known failures: a Monitor or a PopulationMonitor of diagnosis/monitor.py
+    monitor: Any = None  # watches for known failures: the Monitor of diagnosis/monitor.py
     optimizer_states: list[OptimizerState] = field(default_factory=list)  # one a net, carried on; or none
     time_limit: TimeLimit | None = None
     is_population: bool = False

@@ -16,7 +16,7 @@ import fastmlp
 from fastmlp import MLP, EarlyStopping, Population
 from fastmlp.commands import predict, xor_demo
 from fastmlp.commands.cli import app
-from fastmlp.diagnosis.monitor import PopulationMonitor
+from fastmlp.diagnosis.monitor import Monitor
 from fastmlp.executors.workers import Workers
 from fastmlp.fit.interrupt_warnings import interrupt_message
 from fastmlp.history import History
@@ -187,7 +187,7 @@ def test_nets_on_two_threads_end_soon(monkeypatch):
 @pytest.mark.parametrize(
     "kind, place, name",
     [
-        ("nets one by one", PopulationMonitor, "look"),
+        ("nets one by one", Monitor, "look_at_nets"),
         ("nets one by one on workers", Workers, "close"),
         ("net, rows on disk", RowFile, "close"),
         ("nets, rows on disk", RowFile, "close"),

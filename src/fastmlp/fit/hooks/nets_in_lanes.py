@@ -56,5 +56,5 @@ class ShowNets(Hook):
             validates = task.monitored == "validation_loss"
             progress.show(done, float("nan"), (lambda: BestScore.of(outcome.best_value)) if validates else None)
         if task.monitor is not None:
-            task.monitor.look(outcome)
+            task.monitor.look_at_nets(outcome)
         return ""
