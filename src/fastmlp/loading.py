@@ -6,11 +6,10 @@ arrays.
 
 from __future__ import annotations
 
-import json
-import math
 import os
 import re
 import reprlib
+from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,16 +20,20 @@ from .errors import no_file
 from .history import RECORDS, History
 from .initialization import OBJECTS, Init
 from .interface.user_warnings import warn_user
+from .mlp import MLP
 from .network.parameter_layout import Layout
-from .persistence import FORMAT, HISTORY, METRIC_RECORDS, PREFIX, RANDOM, RESULT, RESULT_PREFIX, package_version
-from .persistence.safetensors_file import DAMAGE, check_checksum, reason_of, refusal
-from .persistence.safetensors_file import read as _read
+from .persistence import HISTORY, METRIC_RECORDS, PREFIX, RANDOM, RESULT, RESULT_PREFIX
+from .persistence.safetensors_file import DAMAGE, read, reason_of, refusal
+from .population import Population
+from .population_result import CLAIMS, PopulationResult
+from .population_result.stopped_by import STOPPED_BY
 
 if TYPE_CHECKING:
     from .estimators.tabular import TabularMLPClassifier, TabularMLPRegressor
-    from .mlp import MLP
-    from .population import Population
-    from .population_result import PopulationResult
+
+# Dtype kinds of a result's arrays that are not floating-point, and the arrays that not every result has.
+KINDS = {"converged": "b", "epochs": "iu", "best_epoch": "iu", "restarts": "iu", "status": "iu", "record_epochs": "iu"}
+OPTIONAL = {"accuracy", "best_value", "best_epoch"}
 
 
 def load(
@@ -118,10 +121,7 @@ def load_net(path: str | os.PathLike, *, device: str = "auto") -> MLP | Populati
     if not path.is_file():
         raise no_file(path)
     try:
-        text, arrays = _read(path)
-        description = _parse(text)
-        if "version" in description or "checksum" in description:  # files of the first versions have neither
-            check_checksum(description, arrays)
+        description, arrays = read(path)
         if "checkpoint" in description:
             raise ValueError(
                 "it is a checkpoint of a fit, which checkpoint=fastmlp.Checkpoint(path, resume=True) goes on from"
@@ -170,9 +170,6 @@ def _add_records(net: MLP | Population, description: dict[str, Any], arrays: dic
 
 
 def _make_net(settings: dict[str, Any], arrays: dict[str, np.ndarray], device: str) -> MLP | Population:
-    from .mlp import MLP
-    from .population import Population
-
     params = arrays["params"]
     if params.ndim == 1:
         net: MLP | Population = MLP(**settings, device=device)
@@ -201,15 +198,45 @@ def _check_fields(description: dict[str, Any], kinds: dict[str, tuple], section:
 
 
 def _load_result(net: Any, description: dict[str, Any], arrays: dict[str, np.ndarray]) -> PopulationResult:
-    from .population_result import CLAIMS
-    from .population_result.from_file import result_from_arrays
+    """Return the result of the last fit of a population.
 
-    of_result = {name.removeprefix(RESULT_PREFIX): a for name, a in arrays.items() if name.startswith(RESULT_PREFIX)}
+    Arrays with unknown names are ignored, since files of a later version may have more of them.
+
+    Raises
+    ------
+    ValueError
+        If an array is missing, or has values, a shape or a dtype that no result of the population has.
+    """
     earlier = {"judged_by": "rule", "compile_seconds": 0.0, "arguments": {}}  # what files of earlier versions lack
-    fields = _check_fields({**earlier, **description}, RESULT, "result")
-    if fields["judged_by"] not in CLAIMS:
-        raise ValueError(f"its result is judged by {fields['judged_by']!r}")
-    return result_from_arrays(of_result, net.n_nets, **fields)
+    contents = {
+        **dict.fromkeys(OPTIONAL),
+        **_check_fields({**earlier, **description}, RESULT, "result"),
+        "settings": {},
+    }
+    if contents["judged_by"] not in CLAIMS:
+        raise ValueError(f"its result is judged by {contents['judged_by']!r}")
+    required = {field.name for field in fields(PopulationResult) if field.default is field.default_factory is MISSING}
+    names = required - contents.keys() | OPTIONAL
+    n_records = arrays.get(f"{RESULT_PREFIX}record_epochs", np.empty(0)).size
+    shapes = {"record_epochs": (n_records,), "records": (n_records, net.n_nets)}
+    for key in (key for key in arrays if key.startswith(RESULT_PREFIX)):
+        name, values = key.removeprefix(RESULT_PREFIX), arrays[key]
+        setting = name.removeprefix("settings.")
+        if setting == name and name not in names:
+            continue
+        kinds = KINDS.get(name, "f") if setting == name else "biuf"
+        if values.shape != shapes.get(name, (net.n_nets,)) or values.dtype.kind not in kinds:
+            raise ValueError(f"its result holds {values.dtype} {values.shape} as {name}")
+        (contents if setting == name else contents["settings"])[setting] = values
+    if contents["best_epoch"] is not None:  # files count epochs from 1, and 0 is none
+        contents["best_epoch"] = np.maximum(contents["best_epoch"], 0) - 1
+    if missing := sorted(names - contents.keys()):
+        raise ValueError(f"its result lacks {', '.join(missing)}")
+    if not np.isin(contents["status"], list(STOPPED_BY)).all():
+        raise ValueError("its result holds an unknown status")
+    if len({contents[name] is None for name in ("monitor", "best_value", "best_epoch")}) > 1:
+        raise ValueError("its result names a monitored record without its values, or has values without a name")
+    return PopulationResult(**contents)
 
 
 def _load_history(net: Any, description: dict[str, Any], arrays: dict[str, np.ndarray]) -> History:
@@ -233,27 +260,6 @@ def _load_history(net: Any, description: dict[str, Any], arrays: dict[str, np.nd
         raise ValueError(f"its history has {history.epochs} epochs, and the best_epoch {history.best_epoch}")
     history.epochs_before = min(max(history.epochs_before, 0), history.epochs)
     return history
-
-
-def _parse(text: str) -> dict[str, Any]:
-    def finite(number: str) -> float:
-        if math.isfinite(value := float(number)):
-            return value
-        raise ValueError(f"its description holds {number}, which is not a finite number")
-
-    description = json.loads(text, parse_float=finite, parse_constant=finite)
-    if not isinstance(description, dict):
-        raise ValueError("its description is not a JSON object")
-    file_format, writer = description["format"], description.get("version")
-    if type(file_format) is not int or file_format < 1:
-        raise ValueError(f"its format is {file_format!r}")
-    if file_format > FORMAT:
-        program = f" ({writer})" if isinstance(writer, str) else ""
-        raise ValueError(
-            f"a newer fastmlp{program} wrote it in format {file_format}, and this one, {package_version()}, reads "
-            f"formats up to {FORMAT} (upgrade it with pip)"
-        )
-    return description
 
 
 def _check_params(settings: dict[str, Any], params: np.ndarray) -> None:

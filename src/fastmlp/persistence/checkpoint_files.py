@@ -23,10 +23,10 @@ from ..kernels.system.atomic_file import draft_beside
 from ..runtime.checkpoint_interval import Checkpoint, Timer, as_interval
 from ..runtime.output_files import check_output, replacing
 from . import checksum, package_version
-from .safetensors_file import DAMAGE, check_checksum, parts_of_file, reason_of
+from .safetensors_file import DAMAGE, parts_of_file, reason_of
 from .safetensors_file import read as read_file
 
-FORMAT = 1  # increase it when files of the older format can no longer be read
+FORMAT = 1  # of a checkpoint; persistence.FORMAT is the highest that is read
 SEARCH = "sweep"  # kind of checkpoint; of its populations there are others beside it, FILE.0 and so on
 PREVIOUS = ".previous"  # suffix of the checkpoint before the last one
 Identity = dict[str, str]  # what must be the same for a fit to go on: settings as text, and digests of arrays
@@ -91,25 +91,15 @@ def read(path: Path, kind: str) -> Contents:
     ValueError
         If it is damaged, or no checkpoint of this kind; the message completes "it is ...".
     """
-    text, arrays = read_file(path)
     try:
-        description = json.loads(text)
-        file_format = description["format"]
+        description, arrays = read_file(path)
         if "checkpoint" not in description:
             raise ValueError("it is a saved net, which fastmlp.load reads, and no checkpoint")
-        if type(file_format) is not int or file_format > FORMAT:
-            raise ValueError(
-                f"fastmlp {description.get('version')} wrote it in format {file_format}, and this one, "
-                f"{package_version()}, reads formats up to {FORMAT} (upgrade it with pip)"
-            )
-        check_checksum(description, arrays)
         if description["checkpoint"] != kind:
             raise ValueError(f"it is a checkpoint of a {description['checkpoint']}, and this is a {kind}")
         return Contents(description["identity"], description["numbers"], arrays)
-    except ValueError:
-        raise
     except DAMAGE as error:
-        raise ValueError(f"it is damaged ({error!r})") from None
+        raise ValueError(reason_of(error)) from None
 
 
 class CheckpointFile:

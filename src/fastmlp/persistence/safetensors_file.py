@@ -10,6 +10,7 @@ raise ValueError with such a clause, or another exception of DAMAGE, and the cal
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from . import KEY, checksum
+from . import FORMAT, KEY, checksum, package_version
 
 MAX_HEADER = 100_000_000  # bytes, the limit of the safetensors format
 
@@ -45,8 +46,10 @@ def parts_of_file(arrays: dict[str, np.ndarray], text: str) -> Iterator[Any]:
         yield arrays[name].reshape(-1).view(np.uint8)
 
 
-def read(path: Path) -> tuple[str, dict[str, np.ndarray]]:
-    """Return (description as text, arrays by name) of a file; the message of a ValueError names the defect only.
+def read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Return (description, arrays by name) of a file; the message of a ValueError names the defect only.
+
+    Format and checksum are checked; files of the first versions have no checksum.
 
     The file is read, not memory-mapped: if another process truncated a mapped file, SIGBUS would end this process. The
     header is read first, so that a large file of another program is refused before its data are read.
@@ -62,9 +65,14 @@ def read(path: Path) -> tuple[str, dict[str, np.ndarray]]:
         file.seek(0)
         data = file.read()
     try:
-        return metadata[KEY], from_bytes(data)
+        arrays = from_bytes(data)
     except (SafetensorError, *DAMAGE) as error:
         raise ValueError(f"it is not a safetensors file, or it is damaged ({error})") from None
+    description = _parse(metadata[KEY])
+    has_checksum = "version" in description or "checksum" in description
+    if has_checksum and description["checksum"] != checksum(description, arrays):
+        raise ValueError("it is damaged (its checksum does not match)")
+    return description, arrays
 
 
 def _header(file: BinaryIO) -> dict[str, Any]:
@@ -82,6 +90,27 @@ def _header(file: BinaryIO) -> dict[str, Any]:
     if not isinstance(header, dict):
         raise ValueError("it is not a safetensors file, or it is damaged (its header is not a JSON object)")
     return header
+
+
+def _parse(text: str) -> dict[str, Any]:
+    def finite(number: str) -> float:
+        if math.isfinite(value := float(number)):
+            return value
+        raise ValueError(f"its description holds {number}, which is not a finite number")
+
+    description = json.loads(text, parse_float=finite, parse_constant=finite)
+    if not isinstance(description, dict):
+        raise ValueError("its description is not a JSON object")
+    file_format, writer = description["format"], description.get("version")
+    if type(file_format) is not int or file_format < 1:
+        raise ValueError(f"its format is {file_format!r}")
+    if file_format > FORMAT:
+        program = f" ({writer})" if isinstance(writer, str) else ""
+        raise ValueError(
+            f"a newer fastmlp{program} wrote it in format {file_format}, and this one, {package_version()}, reads "
+            f"formats up to {FORMAT} (upgrade it with pip)"
+        )
+    return description
 
 
 # ---- damaged files
@@ -106,9 +135,3 @@ def reason_of(error: Exception) -> str:
     if isinstance(error, ValueError):
         return str(error).rstrip(".")
     return f"its description is not valid ({error})"
-
-
-def check_checksum(description: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
-    """Raise ValueError if a file has another checksum than its contents."""
-    if description["checksum"] != checksum(description, arrays):
-        raise ValueError("it is damaged (its checksum does not match)")

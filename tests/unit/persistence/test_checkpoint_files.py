@@ -9,7 +9,7 @@ import pytest
 from resumed_fits import assert_same_fit, train
 
 import fastmlp
-from fastmlp.persistence import checkpoint_files
+from fastmlp.persistence import FORMAT, checkpoint_files
 from fastmlp.persistence.checkpoint_files import PREVIOUS, Contents, read, write
 
 rng = np.random.default_rng(0)
@@ -140,10 +140,9 @@ def test_a_population_does_not_go_on_from_a_net(tmp_path):
 
 def test_a_newer_format_is_refused(tmp_path, monkeypatch):
     path = tmp_path / "run.ckpt"
-    monkeypatch.setattr(checkpoint_files, "FORMAT", 2)
+    monkeypatch.setattr(checkpoint_files, "FORMAT", FORMAT + 1)
     write(path, "net", a_checkpoint(0))
-    monkeypatch.setattr(checkpoint_files, "FORMAT", 1)
-    with pytest.raises(ValueError, match=r"wrote it in format 2, and this one, .*reads formats up to 1"):
+    with pytest.raises(ValueError, match=rf"wrote it in format {FORMAT + 1}, and this one, .*reads .* up to {FORMAT}"):
         read(path, "net")
 
 

@@ -12,8 +12,8 @@ from safetensors.numpy import save as to_bytes
 
 import fastmlp
 from fastmlp.initialization import Normal, Uniform
-from fastmlp.loading import _read
 from fastmlp.persistence import FORMAT, KEY
+from fastmlp.persistence.safetensors_file import read
 
 
 @pytest.fixture
@@ -155,8 +155,7 @@ def test_invalid_format_number_is_refused(net, path, found):
 
 def test_version_and_checksum_are_saved(net, path):
     net.save(path)
-    description, _ = _read(path)
-    description = json.loads(description)
+    description, _ = read(path)
     assert description["format"] == 1, "earlier versions read the file"
     assert description["version"] == fastmlp.__version__
     assert re.fullmatch("blake2b:[0-9a-f]{64}", description["checksum"])
@@ -186,8 +185,7 @@ CHANGES = {  # functions of the description and the arrays
 @pytest.mark.parametrize("name", CHANGES)
 def test_changed_content_is_refused_by_its_checksum(path, name):
     trained().save(path)
-    text, arrays = _read(path)
-    description = json.loads(text)
+    description, arrays = read(path)
     CHANGES[name](description, arrays)
     path.write_bytes(to_bytes(arrays, {KEY: json.dumps(description)}))
     with pytest.raises(ValueError, match="it lacks 'checksum'" if name == "none" else "its checksum does not match"):

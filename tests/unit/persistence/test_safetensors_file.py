@@ -24,7 +24,7 @@ def test_the_library_reads_what_is_written_part_by_part():
 
 def test_text_and_arrays_are_read_back(tmp_path):
     path = tmp_path / "file"
-    path.write_bytes(bytes_of({"params": np.arange(3.0)}, '{"a": "ö"}'))
-    text, arrays = read(path)
-    assert text == '{"a": "ö"}'
+    path.write_bytes(bytes_of({"params": np.arange(3.0)}, '{"a": "ö", "format": 1}'))
+    description, arrays = read(path)
+    assert description == {"a": "ö", "format": 1}
     np.testing.assert_array_equal(arrays["params"], [0, 1, 2])

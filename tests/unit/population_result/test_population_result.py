@@ -1,12 +1,13 @@
 """`PopulationResult`: success rate, best epochs, and their form in files."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from toy_data import XOR_X, XOR_Y
 
 import fastmlp
 from fastmlp import EarlyStopping, Population
-from fastmlp.population_result.from_file import result_from_arrays
 
 SETTINGS = {"hidden_activation": "tanh", "loss": "binary_cross_entropy", "random_state": 0, "device": "cpu"}
 
@@ -59,16 +60,14 @@ def test_best_epoch_counts_from_zero_as_in_history(fitted):
     assert (result.best_epoch >= 0).all()
 
 
-def test_saved_best_epoch_counts_from_one_as_in_earlier_versions(fitted):
-    """Best epochs in files count from 1, so that files of earlier versions keep their meaning."""
-    _, result = fitted
-    arrays = result.arrays()
-    np.testing.assert_array_equal(arrays["best_epoch"], result.best_epoch + 1)
-    others = {name: getattr(result, name) for name in ("monitor", "seconds", "interrupted", "judged_by")}
-    back = result_from_arrays(arrays, 20, **others)
-    np.testing.assert_array_equal(back.best_epoch, result.best_epoch)
-    arrays["best_epoch"] = np.array([-1, 0, *range(18)])
-    assert result_from_arrays(arrays, 20, **others).best_epoch[:4].tolist() == [-1, -1, -1, 0]
+def test_saved_best_epoch_counts_from_one_as_in_earlier_versions(fitted, tmp_path):
+    """Best epochs in files count from 1, so that files of earlier versions keep their meaning; 0 is none."""
+    pop, result = fitted
+    np.testing.assert_array_equal(result.arrays()["best_epoch"], result.best_epoch + 1)
+    for best_epoch in (result.best_epoch, np.array([-2, -1, *range(18)])):
+        pop.result = replace(result, best_epoch=best_epoch)
+        pop.save(tmp_path / "nets")
+        np.testing.assert_array_equal(fastmlp.load(tmp_path / "nets").result.best_epoch, np.maximum(best_epoch, -1))
 
 
 def test_overflowing_validation_data_give_no_best_epoch():
