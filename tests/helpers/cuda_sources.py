@@ -62,8 +62,7 @@ def recording():
 
     found = []
 
-    def compiled(text, *options):
-        assert not options
+    def compiled(text):
         found.append(text)
         return {"train_nets": None}
 

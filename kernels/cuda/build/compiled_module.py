@@ -101,10 +101,10 @@ def _check_of(kernel: str, text: str, kinds: dict[str, type]) -> Callable[[Any],
 class Module:
     """The kernels of one translation unit, for the current device."""
 
-    def __init__(self, text: str, options: tuple[str, ...]):
+    def __init__(self, text: str):
         self._text = text
         with timed(), notify_listeners():
-            self._compiled = cupy.RawModule(code=text, options=(*OPTIONS, *options), backend="nvrtc")
+            self._compiled = cupy.RawModule(code=text, options=OPTIONS, backend="nvrtc")
         self._kernels: dict[str, Kernel] = {}
 
     def __getitem__(self, name: str) -> Kernel:
@@ -129,7 +129,7 @@ def check_cache_folder() -> None:
 
 
 @lru_cache(maxsize=MOST_MODULES)
-def _compiled(text: str, options: tuple[str, ...], device: int) -> Module:
+def _compiled(text: str, device: int) -> Module:
     """Return a module for a source. CuPy compiles it here or when its first kernel is looked up.
 
     CuPy keeps all modules that it has loaded in a cache of its own, without a limit. After every MOST_MODULES modules
@@ -141,9 +141,9 @@ def _compiled(text: str, options: tuple[str, ...], device: int) -> Module:
     check_cache_folder()
     if next(_made) % MOST_MODULES == 0:
         cupy.clear_memo()
-    return Module(text, options)
+    return Module(text)
 
 
-def compiled(text: str, *options: str) -> Module:
+def compiled(text: str) -> Module:
     """Return the module compiled from this source for the current device; CuPy stores the binary on disk."""
-    return _compiled(text, options, cupy.cuda.Device().id)
+    return _compiled(text, cupy.cuda.Device().id)

@@ -36,7 +36,7 @@ class Struct:
     def pack(self, **values: Any) -> bytes:
         """Return the bytes of one struct; fields without a value are 0.
 
-        values : of the fields; for a pointer, a device array that must outlive the kernel, or None
+        values : value of a field; for a pointer, a device array that must outlive the kernel, or None
 
         Raises
         ------

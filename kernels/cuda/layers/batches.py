@@ -57,7 +57,7 @@ class Batches:
         The launches are identical for all batches of the clock with the same number of rows.
 
         clock : array of the clock; if None, the batch begins at sample `first`
-        order : of each net's samples; None for that of the data
+        order : numbers of each net's samples; None for their order in the data
         shares_inputs : whether all nets have the same inputs, and there is neither a clock nor an order
         """
         passes = self._passes
@@ -110,7 +110,7 @@ class LockstepBatches(Batches):
     def __init__(self, passes: Passes, data: Samples, nets: PopulationState, order: Any = None, clock: Any = None):
         """Take the samples, and allocate the buffers: before steps are recorded, and where memory is checked.
 
-        order : of each net's samples, or None
+        order : numbers of each net's samples in their order, or None
         clock : array of the clock, if it says which batch is next
         """
         self._data, self._order, self._clock = data, order, clock

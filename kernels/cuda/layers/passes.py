@@ -154,7 +154,7 @@ class Passes:
     def bind(self, net: NetSpec, params: Any, grads: Any = None) -> None:
         """Take the nets' parameters.
 
-        net : of the same layers as the one that the buffers were made for
+        net : a net with the layers of the one that the buffers were made for
         params, grads : a vector of each net; grads, for training, receives the gradients of weights
         """
         self.net, self._params, self._grads = net, params, grads

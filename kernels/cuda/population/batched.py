@@ -47,7 +47,7 @@ def compile_module(
 ) -> Module:
     """Return the compiled kernels.
 
-    operands : of the products
+    operands : format of the products' operands
     rule : code of the update rule
     settings_threads : number of threads of `step_settings`
     switches : constants of the CUDA header, as for compile_training in launch.py

@@ -173,7 +173,7 @@ def fit_fields(
     """Return the fields of the Job of any fit.
 
     data : on the device
-    hyper, dropout, seeds : of all nets
+    hyper, dropout, seeds : arrays with the settings of all nets
     """
     return {
         "hyper": to_device(hyper),

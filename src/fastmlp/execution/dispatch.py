@@ -16,7 +16,7 @@ import numpy as np
 
 from ..devices import Device, backend
 from ..kernels import structs
-from ..kernels.structs import LANES, Choice, KernelVariant, TrainConfig
+from ..kernels.structs import LANES, Choice, KernelVariant
 from ..network.spec import Network
 from ..runtime.memory_limits import memory_bytes
 from ..runtime.thread_count import n_threads_available, threads_setting
@@ -153,7 +153,7 @@ IN_TURN = FitsAtOnce(1, 0)  # one after another, on this thread; each fit choose
 def choose_fits_at_once(device: Device, n_fits: int, n_bytes: int) -> FitsAtOnce:
     """Choose how many of several fits, each with rows of its own, run at the same time, in equal turns.
 
-    n_bytes : of the rows that each fit copies
+    n_bytes : bytes of the rows that each fit copies
     """
     n_threads = n_threads_available()
     most = min(n_fits, n_threads, int(thresholds.COPIES_SHARE * memory_bytes()) // max(1, n_bytes))
@@ -177,7 +177,8 @@ def choose_nets(
 ) -> Choice:
     """Choose how n_members of the n_nets nets of a population are trained together, in the family of the population.
 
-    validates, compiles : as of choose_nets_variant
+    validates : whether the loss or accuracy on held-out samples is monitored
+    compiles : whether code may be generated for the architecture (unrolled_code.pays_to_compile)
     """
     if not device.is_host:  # whose own threads are not counted
         return Choice(family, 1, fit.batch_size, variant=choose_gpu_nets_variant(network, n_nets, fit))
@@ -290,39 +291,11 @@ def choose_nets_variant(
     return KernelVariant(unrolled=unrolled_code.choose_unrolled_nets(network, n_nets * samples, compiles), lanes=lanes)
 
 
-def choose_call(
-    network: Network,
-    device: Device,
-    dtype: np.dtype,
-    choice: Choice,
-    team: Any,
-    n_threads: int,
-    config: TrainConfig,
-    n_samples: int,
-    n_steps: int,
-    compiles: bool = True,
-) -> Choice:
-    """Choose the variant of the kernels for a call of n_steps steps on n_threads threads of the team.
-
-    The threads' distance is measured for each call: a virtual processor may move to another core at any time.
-
-    choice : of the fit
-    n_samples : number of samples in the data
-    compiles : whether code may be generated for the architecture (unrolled_code.pays_to_compile)
-    """
-    if not device.is_host:
-        return choice
-    unrolled = structs.UNROLLED_NEVER
-    if choice.family == "batch_simd_4":
-        unrolled = unrolled_code.choose_unrolled(network, dtype, config, n_samples, n_steps, compiles)
-    own_copies = choose_own_copies(choice.family, network.layout.n_padded, team, n_threads)
-    return choice._replace(n_threads=n_threads, variant=KernelVariant(own_copies, unrolled))
-
-
 def choose_own_copies(family: str, n_params: int, team: Any, n_threads: int) -> bool:
     """Choose whether threads have copies of their own, of the net or of its packed weights: each thread that takes
     shards of a small net in lanes; each of two threads layer by layer, of small nets always, and of larger nets if the
-    threads run on cores that share no cache.
+    threads run on cores that share no cache. That is measured for each call of kernels: a virtual processor may move to
+    another core at any time.
     """
     if family == "batch_simd_data_parallel":
         return n_threads > 1

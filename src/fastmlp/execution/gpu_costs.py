@@ -49,15 +49,14 @@ IN_BLOCKS = GpuCosts(1.0, 0.0, inf, inf, inf, inf, inf)
 BY_LAYERS = IN_BLOCKS._replace(node_seconds=0.0, block_seconds=inf)
 
 
-def fits_block(network: Network, itemsize: int) -> bool:
-    """Whether a block's shared memory holds a net with its gradient, two vectors of state and four samples."""
-    numbers = VECTORS_OF_BLOCK * network.layout.n_params + 3 * 4 * sum(network.layer_sizes)
-    return itemsize * numbers <= BLOCK_BYTES
-
-
 def block_step_seconds(costs: GpuCosts, network: Network, rows: int, itemsize: int, n_nets: int = 1) -> float:
-    """Return the seconds of a step of n_nets nets with a block each."""
-    work = rows * network.layout.products * (1.0 if fits_block(network, itemsize) else BEYOND_SHARED)
+    """Return the seconds of a step of n_nets nets with a block each.
+
+    A block is slower if its shared memory does not hold its net with the gradient, two vectors of state and four
+    samples.
+    """
+    numbers = VECTORS_OF_BLOCK * network.layout.n_params + 3 * 4 * sum(network.layer_sizes)
+    work = rows * network.layout.products * (1.0 if itemsize * numbers <= BLOCK_BYTES else BEYOND_SHARED)
     at_once = costs.block_seconds + work / costs.block_rate
     return max(at_once, n_nets * work / (costs.block_rate * costs.n_blocks))
 

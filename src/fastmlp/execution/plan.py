@@ -16,10 +16,11 @@ from ..kernels import structs
 from ..kernels.formulas.activations import ACTIVATIONS
 from ..kernels.formulas.losses import SOFTMAX_CROSS_ENTROPY
 from ..kernels.formulas.update_rules import Rule
-from ..kernels.structs import Choice, NetSpec, Samples, TrainConfig, TrainState
+from ..kernels.structs import Choice, KernelVariant, NetSpec, Samples, TrainConfig, TrainState
 from ..network.spec import Network
 from . import dispatch
 from .buffer_cache import buffers
+from .unrolled_code import choose_unrolled
 
 
 @lru_cache(maxsize=64)
@@ -228,8 +229,13 @@ class Plan:
 
         compiles : whether code may be generated for the architecture (unrolled_code.pays_to_compile)
         """
-        fit = self.network, self.device, self.dtype, self.choice
-        choice = dispatch.choose_call(*fit, team, n_threads, config, data.n_samples, n, compiles)
+        choice = self.choice
+        if self.device.is_host:
+            unrolled = structs.UNROLLED_NEVER
+            if choice.family == "batch_simd_4":
+                unrolled = choose_unrolled(self.network, self.dtype, config, data.n_samples, n, compiles)
+            own_copies = dispatch.choose_own_copies(choice.family, self.network.layout.n_padded, team, n_threads)
+            choice = choice._replace(n_threads=n_threads, variant=KernelVariant(own_copies, unrolled))
         self.backend.train(choice, team, self.net, data, config, state, self.work, first, n)
 
     def evaluate(self, team, data: Samples, params: np.ndarray, output: np.ndarray) -> tuple[float, float]:
