@@ -13,7 +13,7 @@ import numpy as np
 
 from ..class_probabilities import outputs_of_logits
 from ..devices import resolve
-from ..errors import DivergenceWarning, counted, no_file, unknown_name
+from ..errors import DivergenceWarning, checked_number, counted, no_file, unknown_name
 from ..fit.interrupt_warnings import interrupt_message
 from ..loading import load_net
 from ..mlp import MLP
@@ -108,6 +108,8 @@ def model_of(options: TrainOptions, log: Log) -> TableModel:
     recipe = recipe_of(options.quality, given, OF_RECIPE)
     if options.class_weight not in (None, "balanced"):
         raise unknown_name("class weight", options.class_weight, ("balanced",))
+    if options.time_limit is not None:
+        checked_number("time_limit", options.time_limit, 0.0, open_low=True)
     resolve(options.device)
     if options.checkpoint is not None and options.time_limit is not None:
         raise ValueError("--time-limit may shorten a training, which --checkpoint could then not go on with: drop one.")
@@ -117,7 +119,7 @@ def model_of(options: TrainOptions, log: Log) -> TableModel:
         recipe,
         np.random.RandomState(options.seed),
         options.device,
-        Budget.of(options.time_limit),
+        Budget(options.time_limit),
         verbose=1,
         name=repr(options.target),
         tuning=None if options.tune is None else Tuning.of(options.tune, "--tune", recipe, given, OF_RECIPE, False),

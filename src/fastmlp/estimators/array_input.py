@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import ClassifierMixin
@@ -306,12 +306,23 @@ class Fitted:
 
 
 class Scores:
-    """Mixin whose `score` refuses the targets that fit refuses.
+    """Mixin with scikit-learn's tags, and with a `score` that refuses the targets that fit refuses.
 
     In a class it stands before ClassifierMixin or RegressorMixin of scikit-learn, which compute the score.
     """
 
     _classifier: str  # of regressors, name of the estimator for classes
+    _input_tags: ClassVar[tuple[str, ...]]  # those of InputTags that are true
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()  # type: ignore[misc]
+        for name in self._input_tags:
+            setattr(tags.input_tags, name, True)
+        if tags.classifier_tags is None:
+            tags.target_tags.multi_output = True
+        else:
+            tags.classifier_tags.multi_label = True
+        return tags
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return the accuracy of predicted classes, or the coefficient of determination R2 of predicted numbers.

@@ -163,6 +163,7 @@ class BaseMLP(FittedNet, Exportable, BaseEstimator, ABC):
     dtype: Any = "auto"
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = CONSTRAINTS
+    _input_tags: ClassVar[tuple[str, ...]] = ("sparse",)
 
     # ---- methods of the subclasses
 
@@ -301,8 +302,3 @@ class BaseMLP(FittedNet, Exportable, BaseEstimator, ABC):
         if is_iterative(self):
             return True
         raise AttributeError("partial_fit is there for solvers that go epoch by epoch, which 'lbfgs' does not.")
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
-        return tags

@@ -249,8 +249,3 @@ class MLPClassifier(Scores, ClassifierMixin, BaseMLP):
         if self._is_multilabel:  # its score counts a sample as correct only if all of its labels are
             return None
         return lambda history: float(history.validation_accuracy[-1])
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.classifier_tags.multi_label = True
-        return tags

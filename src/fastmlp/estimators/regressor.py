@@ -152,8 +152,3 @@ class MLPRegressor(Scores, RegressorMixin, BaseMLP, OfLoss):
         if self.loss != "squared_error" or self.n_outputs_ > 1 or not variance > 0.0:
             return None
         return lambda history: 1.0 - float(history.validation_loss[-1]) / variance
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.target_tags.multi_output = True
-        return tags

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -47,6 +48,7 @@ class TableModel:
     After fit:
 
     nets, history : MLP or Population, and its History or PopulationResult
+    n_epochs : number of epochs; of several nets, the largest
     columns, problems, notes : encoders of the columns, sentences on those with problems, and on all and the search
     mean, std : by which targets that are numbers were scaled
     temperature : divisor of logits that calibrates class probabilities
@@ -109,11 +111,7 @@ class TableModel:
             self.learn_scale(y[training])
             y = self.scaled(y)
         table, notes = with_numbers(table)
-
-        def learn() -> tuple[tuple[Column, ...], tuple[str, ...], tuple[str, ...]]:
-            """Return (encoders, sentences on columns with problems, sentences on what was chosen)."""
-            found = fit_columns(table.iloc[training], self.encoding(y[training]))
-            return found.columns, notes + found.notes, found.choices
+        learn = partial(self.learn_columns, table.iloc[training], y[training], notes)
 
         def encode() -> EncodedRows:
             rows = Rows(encode_columns(self.columns, table, DTYPE), y, weights)
@@ -121,7 +119,7 @@ class TableModel:
                 return EncodedRows(rows, held_out(self))
             return EncodedRows(rows.take(training), rows.take(held)) if len(held) else EncodedRows(rows)
 
-        self.set_columns(*learn())
+        learn()
         data = encode()
         if has_folds:
             data = data._replace(folds=fold_numbers(classes, len(y), self.recipe.n_folds, self.generator))
@@ -135,14 +133,16 @@ class TableModel:
 
         flag : of the whole fit, which Ctrl-C sets
         """
+        make = partial(make_nets, self.n_outputs, {"loss": self.loss, "dtype": DTYPE, "device": self.device})
         with notices(True):
             if self.tuning is not None and self.searched is not None:
-                data = self._search(self.tuning, self.searched, data, flag)
+                data = self._search(self.tuning, self.searched, data, make, flag)
             if self.found is not None and self.found.interrupted:  # the best net so far
                 self.data, self.nets, self.n_wanted = data.without(0), self.found.net, 1
                 self.history = self.nets.history if isinstance(self.nets, MLP) else self.nets.result
             else:
-                self._train(data, flag)
+                self._train(data, make, flag)
+            self.n_epochs = int(np.max(self.history.epochs))
             self._calibrate()
             self.interrupted = flag.is_set() or was_interrupted(self.history)
 
@@ -158,20 +158,31 @@ class TableModel:
 
     # ---- columns
 
-    def encoding(self, y: np.ndarray) -> NumericEncoding:
-        """Return how columns are encoded; y : targets of the rows to learn from, as the nets take them"""
-        targets = class_indicators(y, self.n_outputs) if self.loss == OF_CLASSES else y.reshape(len(y), -1)
-        return NumericEncoding(self.recipe.numeric_encoding, targets, self.budget.seconds >= LEAST_WITH_TRIAL)
+    def learn_columns(self, table: Any, y: np.ndarray, notes: tuple[str, ...] = ()) -> None:
+        """Learn how columns are encoded.
 
-    def set_columns(self, columns: tuple[Column, ...], problems: tuple[str, ...], choices: tuple[str, ...]) -> None:
-        self.columns, self.problems, self.notes = columns, problems, problems + choices
-        if not columns:
-            reasons = " ".join(problems) or "there is no other column."
+        table, y : rows to learn from, with targets as the nets take them
+        notes : sentences on columns with problems, before those that are found
+
+        Raises
+        ------
+        ValueError
+            If no column can be used.
+        """
+        targets = class_indicators(y, self.n_outputs) if self.loss == OF_CLASSES else y.reshape(len(y), -1)
+        encoding = NumericEncoding(self.recipe.numeric_encoding, targets, self.budget.seconds >= LEAST_WITH_TRIAL)
+        self.columns, problems, choices = fit_columns(table, encoding)
+        self.problems = notes + problems
+        self.notes = self.problems + choices
+        if not self.columns:
+            reasons = " ".join(self.problems) or "there is no other column."
             raise ValueError(f"No column can be used to predict {self.name}: {reasons}")
 
     # ---- search of settings
 
-    def _search(self, tuning: Tuning, searched: list[str], data: EncodedRows, flag: StopFlag) -> EncodedRows:
+    def _search(
+        self, tuning: Tuning, searched: list[str], data: EncodedRows, make: Callable[..., Any], flag: StopFlag
+    ) -> EncodedRows:
         """Search settings, take the best ones, and return the rows in their encoding."""
         recipe, (learn, encode) = self.recipe, self._again
         encodings = {recipe.numeric_encoding: (self.columns, self.notes, data, data.without(0))}
@@ -180,15 +191,15 @@ class TableModel:
             """Return (columns, notes, rows, rows with held-out ones apart) in a numeric encoding."""
             if kind not in encodings:
                 self.recipe = replace(recipe, numeric_encoding=kind)
-                self.columns, problems, choices = learn()
+                learn()
                 rows = next((of for columns, _, *of in encodings.values() if columns == self.columns), None)
                 if rows is None:
                     rows = [found := encode(), found.without(0)]
-                encodings[kind] = self.columns, problems + choices, rows[0], rows[1]
+                encodings[kind] = self.columns, self.notes, rows[0], rows[1]
             return encodings[kind]
 
         encoded = lambda wanted: encoding_of(wanted.numeric_encoding)[3]
-        search = Search(recipe, tuning, searched, self.seed, encoded, self._make, self.budget, self.verbose)
+        search = Search(recipe, tuning, searched, self.seed, encoded, make, self.budget, self.verbose)
         self.found = search.run(flag)
         self.columns, notes, data, _ = encoding_of(self.found.recipe.numeric_encoding)
         self.recipe, self.notes = self.found.recipe, (*notes, self.found.note)
@@ -196,14 +207,10 @@ class TableModel:
 
     # ---- training
 
-    def _make(self, n_features: int, recipe: Recipe, n_nets: int, seed: int) -> Any:
-        settings = {"loss": self.loss, "dtype": DTYPE, "device": self.device, "random_state": seed}
-        return make_nets(n_features, self.n_outputs, recipe, settings, n_nets)
-
-    def _train(self, data: EncodedRows, flag: StopFlag) -> None:
+    def _train(self, data: EncodedRows, make: Callable[..., Any], flag: StopFlag) -> None:
         """Train nets on encoded rows, as many and for as many epochs as there is time for."""
         wanted = planned = self.recipe
-        make = lambda recipe: self._make(data.training.n_features, recipe, recipe.n_nets_of_all_folds, self.seed)
+        make = partial(make, data.training.n_features, self.seed)
         nets, at_once = make(wanted), IN_TURN
         if data.folds is not None:
             at_once = folds_at_once(nets, wanted, data.training)
@@ -236,19 +243,15 @@ class TableModel:
                     self.history = self.nets.result
             if not (data.folds is not None or in_file):
                 return  # each net of several that are trained together has had as much time as the others
-        if "time_limit" in np.atleast_1d(self.history.stopped_by) and 0 < self.n_epochs < planned.epochs:
+        n_epochs, is_limited = int(np.max(self.history.epochs)), self.budget.is_limited
+        if is_limited and 0 < n_epochs < planned.epochs and "time_limit" in np.atleast_1d(self.history.stopped_by):
             self.tell(
-                f"The time of the fit was over after {self.n_epochs} of {planned.epochs} epochs: they were slower than "
+                f"The time of the fit was over after {n_epochs} of {planned.epochs} epochs: they were slower than "
                 "those that were measured before. The best parameters so far are kept."
             )
 
     def _fit(self, nets: Any, data: EncodedRows, recipe: Recipe, budget: Budget, k: int | None = None) -> Any:
         return fit_nets(nets, data.training, data.held_out, recipe, budget, verbose=self.verbose, **self.saved(k))
-
-    @property
-    def n_epochs(self) -> int:
-        """Number of epochs; of several nets, the largest."""
-        return int(np.max(self.history.epochs))
 
     # ---- calibration
 

@@ -12,13 +12,14 @@ import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from math import inf
 from typing import Any
 
 import numpy as np
 
 from ..callbacks import EarlyStopping
 from ..console.fit_time import compiling_in_limit
-from ..errors import DivergenceWarning, checked_number, counted
+from ..errors import DivergenceWarning, counted
 from ..execution.dispatch import IN_TURN, FitsAtOnce
 from ..fit.fits_on_threads import run_on_threads
 from ..fit.interrupt_warnings import require_complete
@@ -48,18 +49,13 @@ MOST_PROBING = 0.05  # of the time left, for all measurements
 class Budget:
     """The seconds that a fit may take, with the time in which kernels compile.
 
-    seconds : limit, counted from now; infinity for none
+    seconds : limit, counted from now; None or infinity for none
     completes_epoch : whether a fit whose time is over in its first epoch trains it to its end
     """
 
-    def __init__(self, seconds: float = float("inf"), completes_epoch: bool = False):
-        self.seconds, self.completes_epoch, self._watch = seconds, completes_epoch, Stopwatch()
-        self.is_limited = seconds < float("inf")
-
-    @classmethod
-    def of(cls, time_limit: float | None) -> Budget:
-        """Return the budget of a time limit after a check; None is for none."""
-        return cls() if time_limit is None else cls(checked_number("time_limit", time_limit, 0.0, open_low=True))
+    def __init__(self, seconds: float | None = None, completes_epoch: bool = False):
+        self.seconds = inf if seconds is None else seconds
+        self.is_limited, self.completes_epoch, self._watch = self.seconds < inf, completes_epoch, Stopwatch()
 
     def elapsed(self) -> float:
         return self._watch.read()[0]
@@ -76,17 +72,22 @@ class Budget:
         return Budget(self.left() / n_fits, self.completes_epoch)
 
 
-def make_nets(n_features: int, n_outputs: int, recipe: Recipe, settings: dict[str, Any], n_nets: int) -> Any:
+def make_nets(
+    n_outputs: int, settings: dict[str, Any], n_features: int, seed: int, recipe: Recipe, n_nets: int | None = None
+) -> Any:
     """Return an untrained MLP, or a Population if there are several nets.
 
-    settings : further arguments of MLP and Population, such as loss, dtype, device and random_state
+    settings : further arguments of MLP and Population: loss, dtype and device
+    n_nets : by default all nets of the recipe
     """
     sizes = (n_features, *recipe.hidden, n_outputs)
+    n_nets = recipe.n_nets_of_all_folds if n_nets is None else n_nets
     further = {
         "hidden_activation": recipe.activation_for(settings["loss"]),
         "dropout": recipe.dropout,
         "label_smoothing": recipe.label_smoothing_for(settings["loss"]),
         "init": UniformByFanIn(),
+        "random_state": seed,
         **settings,
     }
     return MLP(sizes, **further) if n_nets == 1 else Population(sizes, n_nets, **further)

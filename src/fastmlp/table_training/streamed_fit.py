@@ -20,7 +20,7 @@ from ..streams.table_sources import as_table_source
 from ..tables.base_column import Note, NotesOfPieces
 from ..tables.bins import MOST_CLASSES
 from ..tables.cells import ANY, numbers_in
-from ..tables.features import encode_columns, feature_names, fit_columns
+from ..tables.features import encode_columns, feature_names
 from ..tables.row_sample import RowSample
 from .encoded_rows import MOST_SEED, EncodedRows, FileRows, Rows, Targets
 from .model import DTYPE, TableModel
@@ -111,9 +111,8 @@ class StreamedFit(ABC):
         sample, targets = self.learn_targets(table, y)
         self.sample = sample, targets.values
         model.loss, model.n_outputs = targets.loss, targets.n_outputs
-        columns, notes, choices = fit_columns(sample, model.encoding(targets.values))
-        model.set_columns(columns, notes, choices)
-        self._width = len(feature_names(columns))
+        model.learn_columns(sample, targets.values)
+        self._width = len(feature_names(model.columns))
         of_row = COPIES * self._width * np.dtype(DTYPE).itemsize + 8 * min(model.n_outputs, MOST_CLASSES)
         return COPIES * n_bytes + self._n_rows * of_row
 
@@ -127,7 +126,7 @@ class StreamedFit(ABC):
         """
         model, dtype, limit, counts = self.model, np.dtype(DTYPE), self.memory_limit, self.class_counts
         settings = {"dtype": DTYPE, "device": "cpu", "loss": model.loss}
-        network = make_nets(self._width, model.n_outputs, model.recipe, settings, 1).network
+        network = make_nets(model.n_outputs, settings, self._width, model.seed, model.recipe, 1).network
         row_bytes = (self._width + model.n_outputs) * dtype.itemsize
         share = min(self._fraction, HELD_OUT_SHARE * limit / (row_bytes * self._n_rows))
         is_common = None if counts is None else np.array(counts) >= RARE

@@ -148,7 +148,7 @@ class Search:
     searched : fields of Recipe
     seed : of the configurations and their nets
     encoded : returns rows in the encoding that a recipe asks for, with held-out ones; one object for equal ones
-    make_nets : returns untrained nets for (number of features, recipe, number of nets, seed)
+    make_nets : returns untrained nets for (number of features, seed, recipe, number of nets)
     budget : time that is left for all
     verbose : amount of output, as for Population.fit
     """
@@ -160,7 +160,7 @@ class Search:
         searched: list[str],
         seed: int,
         encoded: Callable[[Recipe], EncodedRows],
-        make_nets: Callable[[int, Recipe, int, int], Any],
+        make_nets: Callable[[int, int, Recipe, int], Any],
         budget: Budget | None = None,
         verbose: Any = 0,
     ):
@@ -230,7 +230,7 @@ class Search:
         recipe, held_out = joint_recipe(recipes), data.held_out
         assert held_out is not None
         seed = int(self._rng.integers(2**31))
-        nets = self._make(data.training.n_features, recipe, len(members), seed)
+        nets = self._make(data.training.n_features, seed, recipe, len(members))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DivergenceWarning)  # such a configuration is one of the bad ones
             result = fit_nets(nets, data.training, held_out, recipe, budget=self._budget, verbose=0)

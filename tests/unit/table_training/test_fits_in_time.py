@@ -23,7 +23,7 @@ from fastmlp.table_training.recipe_fit import (
 )
 from fastmlp.table_training.recipes import Recipe, recipe_of
 
-SETTINGS = {"loss": "squared_error", "device": "cpu", "random_state": 0}
+SETTINGS = {"loss": "squared_error", "device": "cpu"}
 X = np.random.default_rng(0).normal(size=(3200, 2)).astype(np.float32)
 ROWS = Rows(X, X[:, 0])
 DATA = EncodedRows(ROWS.take(np.arange(100)))
@@ -104,7 +104,7 @@ def test_ctrl_c_in_a_measurement_on_threads_ends_all_of_its_fits(monkeypatch):
             ended.append(nets)
 
     monkeypatch.setattr(recipe_fit, "fit_nets", fit)
-    make = lambda recipe: make_nets(2, 1, recipe, SETTINGS, 1)
+    make = lambda recipe: make_nets(1, SETTINGS, 2, 0, recipe, 1)
     with pytest.raises(KeyboardInterrupt):
         planned_in_time(Recipe(n_folds=2), make, in_folds(2), FitsAtOnce(2, 1), Budget(9.0))
     assert len(begun) == len(ended) == 2

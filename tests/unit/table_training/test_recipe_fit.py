@@ -9,7 +9,7 @@ from fastmlp.table_training.recipe_fit import Budget, fit_nets, make_nets
 from fastmlp.table_training.recipes import Recipe
 
 SMALL = Recipe(hidden=(8,), epochs=4, n_nets=2, dropout=0.0)
-SETTINGS = {"loss": "squared_error", "device": "cpu", "random_state": 0}
+SETTINGS = {"loss": "squared_error", "device": "cpu"}
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def rows(rng):
 
 @pytest.mark.parametrize("n_nets, kind", [(1, MLP), (2, Population)])
 def test_one_net_is_an_mlp_and_several_are_a_population(rows, n_nets, kind):
-    net = make_nets(3, 1, SMALL, SETTINGS, n_nets)
+    net = make_nets(1, SETTINGS, 3, 0, SMALL, n_nets)
     assert (type(net), net.network.layer_sizes) == (kind, (3, 8, 1))
     before = net.params.copy()
     result = fit_nets(net, rows.take(np.arange(80)), rows.take(np.arange(80, 100)), SMALL, verbose=0)
@@ -47,7 +47,7 @@ def test_a_fit_ends_when_the_time_is_over(rows, n_nets, has_held_out, completes,
     """One that completes an epoch trains one first."""
     monkeypatch.setattr("fastmlp.table_training.recipe_fit.SHORTEST", 1e-9)  # in a longer time, a net may have one
     recipe, budget = Recipe(hidden=(4,), epochs=10**7), Budget(1e-9, completes_epoch=completes)
-    net = make_nets(3, 1, recipe, SETTINGS, n_nets)
+    net = make_nets(1, SETTINGS, 3, 0, recipe, n_nets)
     history = fit_nets(net, rows, rows if has_held_out else None, recipe, budget=budget, verbose=0)
     assert set(np.atleast_1d(history.epochs)) == {int(completes)}
     if n_nets == 1 or not completes:

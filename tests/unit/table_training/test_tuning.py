@@ -2,6 +2,7 @@
 
 import math
 import signal
+from functools import partial
 
 import numpy as np
 import pytest
@@ -39,10 +40,7 @@ class Known:
             losses = -np.array([np.broadcast_to(quality(rate), 40) for rate in self.rates])
             return Scores(-losses.mean(axis=1), losses)
 
-        def make(n_features, recipe, n_nets, seed):
-            of_nets = {"loss": "squared_error", "device": "cpu", "random_state": seed}
-            return make_nets(n_features, 1, recipe, of_nets, n_nets)
-
+        make = partial(make_nets, 1, {"loss": "squared_error", "device": "cpu"})
         monkeypatch.setattr(tuning, "fit_nets", fit)
         monkeypatch.setattr(tuning, "scores_of", score)
         task, data = Tuning(n, (), names, f"tune={n}"), EncodedRows(rows, rows)

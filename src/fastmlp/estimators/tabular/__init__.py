@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import ClassifierMixin, RegressorMixin
-from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
+from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
 from ...class_probabilities import likeliest, log_probabilities, log_probabilities_of, probabilities
@@ -147,16 +147,6 @@ class TabularMLPClassifier(SourceScores, ClassifierMixin, BaseTabular):
 
     _encode = _codes
 
-    def _weights(self, table, y, sample_weight):
-        weights = super()._weights(table, y, sample_weight)
-        if self.class_weight is None:
-            return weights
-        if self._class_weights is None:
-            of_class = compute_sample_weight(self.class_weight, y)
-        else:
-            of_class = self._class_weights[self._encode(y)]
-        return of_class if weights is None else weights * of_class
-
     def _target(self, name):
         if self._is_multilabel:
             return None
@@ -226,11 +216,6 @@ class TabularMLPClassifier(SourceScores, ClassifierMixin, BaseTabular):
     def _predictor(self):
         net = self._net()
         return classifier(net, self.classes_, self.columns_, self._is_multilabel, self.temperature_)
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.classifier_tags.multi_label = True
-        return tags
 
 
 @with_entries_of(BaseTabular)
@@ -322,8 +307,3 @@ class TabularMLPRegressor(SourceScores, RegressorMixin, BaseTabular):
     def _predictor(self):
         net = self._net()
         return Predictor(net.network, net.params, NUMBERS, self.columns_, mean=self._mean, std=self._std)
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.target_tags.multi_output = True
-        return tags

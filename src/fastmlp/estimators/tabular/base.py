@@ -192,7 +192,7 @@ class BaseTabular(Exportable, TableData, TabularParameters, ABC):
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, validation_data: Any, memory_limit: Any) -> None:
         recipe, tuning = estimator_recipe(self, validation_data is not None)
-        budget, data, limit = Budget.of(self.time_limit), None, None
+        budget, data, limit = Budget(self.time_limit), None, None
         if is_source(X) or memory_limit is not None:  # an invalid limit is an error for data in memory, too
             limit = checked_memory_limit(memory_limit)
         model = TableModel(
@@ -338,8 +338,3 @@ class BaseTabular(Exportable, TableData, TabularParameters, ABC):
             If the classes are neither text nor numbers nor dates.
         """
         save(self._net(), path, description_of(self))
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = tags.input_tags.string = tags.input_tags.categorical = True
-        return tags

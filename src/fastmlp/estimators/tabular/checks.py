@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ...devices import resolve
-from ...errors import checked_verbose, counted
+from ...errors import checked_number, checked_verbose, counted
 from ...fit.interrupt_warnings import warn_of_interrupted_net
 from ...history import History
 from ...interface.user_warnings import warn_user
@@ -51,6 +51,8 @@ def estimator_recipe(estimator: Any, has_held_out: bool) -> tuple[Recipe, Tuning
     tuning = None
     if estimator.tune is not None:
         tuning = Tuning.of(estimator.tune, "tune", recipe, given, PARAMETERS, has_held_out)
+    if estimator.time_limit is not None:
+        checked_number("time_limit", estimator.time_limit, 0.0, open_low=True)
     resolve(estimator.device)
     checked_verbose(estimator.verbose)
     if recipe.hidden and "activation" in given:
@@ -103,33 +105,28 @@ def warn_of_other_order(X: Any, others: Mapping[str, Any]) -> None:
     Labels that X does not have are often those of rows that go together by their position, such as prices of the next
     day.
 
+    Nothing is said of inputs with the labels 0, 1, 2, ..., which were often made anew from an array, such as that of a
+    scaler, in the order of the targets.
+
     others : targets and weights by their names, for messages; all but those of pandas have no labels
     """
+    import pandas as pd
+
+    labels = getattr(X, "index", None)
+    if not isinstance(labels, pd.Index):
+        return
+    if isinstance(labels, pd.RangeIndex) and (labels.start, labels.step) == (0, 1):
+        return
     for name, values in others.items():
-        if _is_reordered(X, values):
+        own = getattr(values, "index", None)
+        if not isinstance(own, pd.Index) or len(own) != len(labels) or own is labels or labels.equals(own):
+            continue
+        if labels.is_unique and own.is_unique and own.isin(labels).all():
             warn_user(
                 f"The rows of {name} should be in the order of those of X, but have their labels in another order, and "
                 "labels are not looked at. If rows go together by their labels, align them by .loc[X.index]; if they "
                 "are in the same order, drop the labels by .to_numpy()."
             )
-
-
-def _is_reordered(X: Any, values: Any) -> bool:
-    """Return whether two objects of pandas have the same distinct row labels, in another order.
-
-    Inputs with the labels 0, 1, 2, ... were often made anew from an array, such as that of a scaler, in the order of
-    the targets: their labels say nothing.
-    """
-    import pandas as pd
-
-    labels, others = getattr(X, "index", None), getattr(values, "index", None)
-    if not (isinstance(labels, pd.Index) and isinstance(others, pd.Index)) or len(labels) != len(others):
-        return False
-    if labels is others or labels.equals(others) or not (labels.is_unique and others.is_unique):
-        return False
-    if isinstance(labels, pd.RangeIndex) and (labels.start, labels.step) == (0, 1):
-        return False
-    return bool(others.isin(labels).all())
 
 
 # ---- fits that ended early: by Ctrl-C, a time limit or divergence

@@ -5,12 +5,13 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.metrics import accuracy_score, r2_score
 from sklearn.utils import check_array, column_or_1d
+from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.validation import check_consistent_length, validate_data
 
 from ...data.checked_samples import checked_pair
@@ -55,6 +56,7 @@ class TableData(Fitted, BaseEstimator):
     _codes: Callable[[np.ndarray], np.ndarray]  # numbers of classes, or targets as they are
     _encode: Callable[[np.ndarray], np.ndarray]  # targets as the nets take them
     _is_classifier = False
+    _input_tags: ClassVar[tuple[str, ...]] = "allow_nan", "string", "categorical"
     _takes_more_columns = False  # whether a table may have columns that training did not use
 
     def _table(self, X: Any, reset: bool) -> Any:
@@ -66,7 +68,7 @@ class TableData(Fitted, BaseEstimator):
         frame = as_frame(X)
         has_names = not reset and frame is not None and len(frame) > 0 and "feature_names_in_" in self.__dict__
         if has_names and frame.columns.tolist() == self._names:  # scikit-learn's check takes longer
-            return self._with_categories(frame)
+            return frame if self.categorical_features is None else self._with_categories(frame)
         if frame is None:
             array = validate_data(self, as_cells(X), dtype=None, ensure_all_finite="allow-nan", reset=reset)
             table = frame_of_array(array)
@@ -84,22 +86,17 @@ class TableData(Fitted, BaseEstimator):
             names = self._names
             if frame is None or set(names) != set(table.columns):  # validate_data has already checked the names
                 table = table.set_axis(names, axis=1)
-        return self._with_categories(table)
+        return table if self.categorical_features is None else self._with_categories(table)
 
     def _with_categories(self, table: Any) -> Any:
-        if self.categorical_features is None:
-            return table
-        return with_columns(table, {name: table[name].astype("category") for name in self._chosen_categories(table)})
-
-    def _chosen_categories(self, table: Any) -> list[str]:
-        """Return the names of the columns in categorical_features."""
-        chosen = [] if self.categorical_features is None else self.categorical_features
+        """Return a table whose columns in categorical_features hold categories."""
+        chosen: Any = self.categorical_features
         chosen = [chosen] if isinstance(chosen, str) else chosen
         names = [table.columns[key] if isinstance(key, (int, np.integer)) else str(key) for key in chosen]
         unknown = [name for name in names if name not in table.columns]
         if unknown:
             raise WrongArgument(f"categorical_features names {unknown[0]!r}, which is no column of X.")
-        return names
+        return with_columns(table, {name: table[name].astype("category") for name in names})
 
     def _features(self, X: Any) -> np.ndarray:
         """Return X encoded as features (n_samples, n_inputs) for the nets."""
@@ -154,7 +151,13 @@ class TableData(Fitted, BaseEstimator):
     # ---- targets, weights and held-out rows
 
     def _weights(self, table: Any, y: np.ndarray, sample_weight: Any) -> np.ndarray | None:
-        return checked_sample_weights(sample_weight, table)
+        """Return the weights of samples, multiplied with those of their classes, or None."""
+        weights, class_weight = checked_sample_weights(sample_weight, table), getattr(self, "class_weight", None)
+        if class_weight is None:
+            return weights
+        by_class = self._class_weights
+        factors = compute_sample_weight(class_weight, y) if by_class is None else by_class[self._encode(y)]
+        return factors if weights is None else weights * factors
 
     def _checked_y(self, y: Any) -> np.ndarray:
         if y is None:
