@@ -11,11 +11,11 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from numbers import Real
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ..data.checked_samples import Strides, make_samples, samples_of_net, select_rows, select_weights, split
+from ..data.checked_samples import Strides, samples_of_net, select_rows, select_weights, split
 from ..data.sample_weights import as_weights
 from ..errors import counted
 from ..kernels.structs import Samples
@@ -62,17 +62,6 @@ class Place(NamedTuple):
     sums: np.ndarray = np.zeros(2)  # float64, over these rows: of the loss, and of rows predicted correctly
 
 
-class NetInTraining(Protocol):
-    """What rows read of the engine that is trained on them."""
-
-    task: Any
-    number: int
-    seed: int
-    n_epochs: int
-    epochs_done: int
-    place: Place
-
-
 @dataclass(frozen=True)
 class InMemory:
     """Rows in memory, of all nets or net by net."""
@@ -111,8 +100,8 @@ class InMemory:
     def close(self) -> None:
         """Release what on_worker has opened."""
 
-    def blocks(self, net: NetInTraining) -> Generator[Block, None, None]:
-        """Yield the one block of a net."""
+    def blocks(self, net: Any) -> Generator[Block, None, None]:
+        """Yield the one block of a net; net : OneNet or Lanes, which are trained on it"""
         task = net.task
         data = samples_of_net(self.data, self.strides, net.number) if any(self.strides) else self.data
         yield Block(data, task.batch_size, task.shuffle, net.seed, 0, net.n_epochs, 0)
@@ -172,8 +161,7 @@ class OnDisk(NamedTuple):
     def shown(self) -> Samples:
         """Samples for plots and for a monitor: evenly spaced ones."""
         rows = np.linspace(0, self.n_samples - 1, min(self.n_samples, SHOWN_ROWS)).round().astype(np.int64)
-        weight = select_weights(self.data.weight, rows) if self.data.has_weights else self.data.weight
-        return make_samples(*self.file.take(rows), weight, self.metric)
+        return select_rows(self.data, rows)
 
     @property
     def sent(self) -> Samples:
@@ -190,7 +178,7 @@ class OnDisk(NamedTuple):
         """Close the file that on_worker has opened."""
         self.file.close()
 
-    def blocks(self, net: NetInTraining) -> Generator[Block, None, None]:
+    def blocks(self, net: Any) -> Generator[Block, None, None]:
         """Yield the blocks of a net's epochs, from the place on that it has reached."""
         from ..streams.shuffled_blocks import Blocks
 

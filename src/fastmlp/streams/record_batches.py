@@ -173,9 +173,9 @@ def frames_of_batches(
     columns : names of the columns of earlier batches, as for uniform_pieces
     unchanged : columns, as of parquet_frames
     """
-    pyarrow, n_rows = import_pyarrow(), 0
+    n_rows = 0
     for batch in uniform_pieces(batches, PIECE_CELLS, columns):
-        frame = frame_of_arrow(pyarrow.Table.from_batches([batch]), unchanged)
+        frame = frame_of_arrow(batch, unchanged)
         frame.index += n_rows
         n_rows += len(frame)
         yield frame

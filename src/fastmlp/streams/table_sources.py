@@ -133,13 +133,10 @@ def surely_fits(path: Path, memory_limit: int) -> bool:
     """Return whether a fit in memory to the table in a file needs less than the limit however its columns are encoded,
     by the number of its cells: from the metadata of Parquet, else no more than half of the bytes.
     """
-    if not path.is_file():
+    name = path.name.lower()
+    if not path.is_file() or name.endswith(".gz"):
         return False
-    if is_array_file(path):
-        return path.stat().st_size // 2 * MOST_CELL_BYTES <= memory_limit
-    name, n_cells = check_ending(path), path.stat().st_size // 2
-    if name.endswith(".gz"):
-        return False
+    n_cells = path.stat().st_size // 2
     if name.endswith(PARQUET_ENDINGS):
         try:
             from pyarrow import parquet

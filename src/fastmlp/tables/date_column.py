@@ -80,7 +80,7 @@ class DateColumn(Column):
         A cycle is used if training spans it and the dates are at several places of it: from less than one year, nothing
         can be learned about the next one.
         """
-        dates = read_dates(column.cells)
+        dates, has_zone = read_dates(column.cells)
         days = dates.values[~np.isnan(dates.values)]
         said = dates.as_missing(column.cells, "dates")
         if not len(days) or not dates.is_tolerable:
@@ -90,7 +90,7 @@ class DateColumn(Column):
             return None, "all of its cells are equal"
         cycles = [key for key, (length, _) in CYCLES.items() if span >= length and np.ptp(np.mod(days, length)) > 1e-9]
         std = float(days.std()) if span else 1.0
-        found = cls(column.name, float(days.mean()), std, tuple(cycles), dates.has_zone, has_missing)
+        found = cls(column.name, float(days.mean()), std, tuple(cycles), has_zone, has_missing)
         return found, said if dates.n_bad else ""
 
     @property
@@ -118,10 +118,10 @@ class DateColumn(Column):
             If a fraction most_bad of the cells or more are no dates, or times have a time zone where those of training
             had none, or the reverse.
         """
-        dates = read_dates(series)
+        dates, has_zone = read_dates(series)
         n, n_bad, missing = len(series), dates.n_bad, np.isnan(dates.values)
         refuse_misfits(series, dates, self.noun, most_bad)
-        if dates.has_zone != self.has_zone and not missing.all():
+        if has_zone != self.has_zone and not missing.all():
             with_zone, without = ("Training", "this table") if self.has_zone else ("This table", "training")
             raise ValueError(
                 f"{with_zone} has times with a time zone in column {self.name!r}, and {without} has times without; "
@@ -153,20 +153,10 @@ class DateColumn(Column):
 # ---- cells
 
 
-class Dates(Reading):
-    """A column read as dates.
-
-    values : float64 (n_rows,)    days since 1970-01-01, of times with a time zone in UTC; NaN where there is no date
-    has_zone : whether the times have a time zone
-    """
-
-    def __init__(self, values: np.ndarray, bad: np.ndarray, has_zone: bool):
-        super().__init__(values, bad)
-        self.has_zone = has_zone
-
-
-def read_dates(series: pd.Series) -> Dates:
+def read_dates(series: pd.Series) -> tuple[Reading, bool]:
     """Read the cells of a column as dates: pandas' and Python's types, and text such as 2020-12-31 or 2020-12-31 23:59.
+
+    Returns (days since 1970-01-01, of times with a time zone in UTC; whether the times have a time zone).
 
     Raises
     ------
@@ -198,7 +188,7 @@ def read_dates(series: pd.Series) -> Dates:
     known = series.notna().to_numpy()
     days = np.full(len(series), np.nan)
     days[known] = series[known].to_numpy("datetime64[us]").astype(np.int64) / MICROSECONDS
-    return Dates(days, ~known & ~missing, has_zone)
+    return Reading(days, ~known & ~missing), has_zone
 
 
 def _date_or_iso(cell: object) -> object:

@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ..errors import install_command
 from .numbers_as_text import mark_of_thousands
@@ -167,33 +167,23 @@ def _csv_options(path: Path, text_columns: Iterable[str], unchanged: Iterable[st
     }
 
 
-class _GuardedLines(io.RawIOBase):
-    """Content of a gzipped file whose lines are no longer than MOST_LINE; a longer one is a ValueError."""
+class _GuardedLines(gzip.GzipFile):
+    """Gzipped file whose lines are no longer than MOST_LINE; a longer one is a ValueError."""
 
-    def __init__(self, file: gzip.GzipFile):
-        self._file, self._length = file, 0  # of the present line
+    _length = 0  # of the present line
 
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        data = self._file.read(len(buffer))
-        buffer[: len(data)] = data
+    def read1(self, size: int = -1) -> bytes:
+        data = super().read1(size)
         end = max(data.rfind(b"\n"), data.rfind(b"\r"))  # pandas takes either as the end of a line
         self._length = len(data) - end - 1 if end >= 0 else self._length + len(data)
         if self._length > MOST_LINE:
             raise ValueError(f"one of its lines has more than {MOST_LINE:,} bytes, so it is no table")
-        return len(data)
+        return data
 
 
-@contextmanager
-def _csv_content(path: Path) -> Iterator[Any]:
-    """Context with what pandas reads of a CSV file: its path or, if it is gzipped, its content."""
-    if not path.name.lower().endswith(".gz"):
-        yield path
-        return
-    with gzip.open(path) as file, io.BufferedReader(_GuardedLines(file), 1 << 18) as content:
-        yield content
+def _csv_content(path: Path) -> BinaryIO | gzip.GzipFile:
+    """Return a CSV file, opened to read its content."""
+    return _GuardedLines(path) if path.name.lower().endswith(".gz") else open(path, "rb")
 
 
 @contextmanager
@@ -238,7 +228,7 @@ def csv_format(path: Path) -> tuple[str, str, list[str], list[str]]:
         If the file cannot be read as CSV.
     """
     try:
-        with _csv_content(path) as content, _as_text(content) as file:
+        with io.TextIOWrapper(_csv_content(path), encoding="utf-8-sig", newline="") as file:
             lines = file.readlines(CHARACTERS_TRIED)
         header, *rows = [line for line in lines if line.strip()] or [""]
         separator = max(",;\t", key=QUOTED.sub("", header).count)
@@ -250,9 +240,3 @@ def csv_format(path: Path) -> tuple[str, str, list[str], list[str]]:
     cells = [cell.strip(' \r\n"') for row in rows for cell in row.split(separator)]
     commas, points = (sum(re.fullmatch(rf"[-+]?\d+\{mark}\d+", cell) is not None for cell in cells) for mark in ",.")
     return separator, "," if commas > points else ".", names, rows
-
-
-def _as_text(content: Any) -> TextIO:
-    """Return a path or a content of bytes as an open text file."""
-    how: Any = {"encoding": "utf-8-sig", "newline": ""}
-    return open(content, **how) if isinstance(content, Path) else io.TextIOWrapper(content, **how)

@@ -9,7 +9,6 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from decimal import Decimal
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -42,22 +41,11 @@ def find_target(table: pd.DataFrame, target: str) -> pd.Series:
             f"There is one target column, but {target!r} names {len(names)}: train a model for each, or one model for "
             "all with the estimators for tables in Python, whose y may have several columns."
         )
-    raise no_such_column(table, "target column", target)
+    raise unknown_name("target column", target, table.columns)
 
 
 def no_target(target: str) -> ValueError:
     return ValueError(f"All cells of the target column {target!r} are missing, so there is nothing to learn from.")
-
-
-def no_such_column(table: pd.DataFrame, kind: str, name: str) -> ValueError:
-    """Return the error for a name that is not a column of the table. It suggests the nearest name.
-
-    kind : what the message calls the column
-    """
-    by_lower = {column.lower(): column for column in table.columns}
-    matches = get_close_matches(name.lower(), by_lower, n=1)
-    hint = f" Did you mean {by_lower[matches[0]]!r}?" if matches else ""
-    return ValueError(f"The table has no {kind} {name!r}.{hint} Its columns are: {listed(map(repr, table.columns))}.")
 
 
 def check_columns(table: pd.DataFrame, names: Sequence[str], option: str) -> None:
@@ -68,7 +56,7 @@ def check_columns(table: pd.DataFrame, names: Sequence[str], option: str) -> Non
     Raises
     ------
     ValueError
-        If a name is not a column. The message suggests the nearest name, or how to name several columns.
+        If a name is not a column. The message suggests a similar name, or how to name several columns.
     """
     columns = list(map(str, table.columns))
     for name in names:
@@ -78,7 +66,7 @@ def check_columns(table: pd.DataFrame, names: Sequence[str], option: str) -> Non
         if len(names_in_name) > 1 and set(names_in_name) <= set(columns):
             example = " ".join(f"{option} {column!r}" for column in names_in_name)
             raise ValueError(f"{option} takes one column at a time, but it is {name!r}: give {example}.")
-        raise no_such_column(table, f"{option} column", name)
+        raise unknown_name(f"{option} column", name, columns)
 
 
 def rows_with_target(table: pd.DataFrame, target: str, task: str = "auto") -> tuple[pd.DataFrame, tuple[str, ...]]:

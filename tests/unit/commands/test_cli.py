@@ -134,10 +134,10 @@ def test_wrong_options_exit_with_2_and_a_sentence(command, words):
 @pytest.mark.parametrize(
     "command, words",
     [
-        ("train train.csv --target lable", "no target column 'lable'. Did you mean 'label'?"),
+        ("train train.csv --target lable", "Unknown target column 'lable'. Did you mean 'label'?"),
         (f"{TRAIN} --task regression", "'label' should hold numbers, but holds"),
         ("train train.csv --target key", "too many for classes"),
-        (f"{TRAIN} --drop colr", "no --drop column 'colr'. Did you mean 'colour'?"),
+        (f"{TRAIN} --drop colr", "Unknown --drop column 'colr'. Did you mean 'colour'?"),
         (
             f"{TRAIN} --drop size,colour",
             "--drop takes one column at a time, but it is 'size,colour': give --drop 'size' --d",

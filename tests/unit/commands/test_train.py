@@ -335,7 +335,7 @@ def test_missing_id_columns_warn_or_fail(train, table):
     said = run_command("predict", "m.safetensors", "other.csv")
     assert "no column 'id', which training was told is an id" in said
     said = run_command("predict", "m.safetensors", "other.csv", "--id", "agge", code=1)
-    assert "no --id column 'agge'. Did you mean 'age'?" in said
+    assert "Unknown --id column 'agge'. Did you mean 'age'?" in said
     pd.read_csv(table).rename(columns={"id": "prediction"}).to_csv("other.csv", index=False)
     said = run_command("predict", "m.safetensors", "other.csv", "--id", "prediction", code=1)
     assert "'prediction' is an id and a column of the predictions" in said

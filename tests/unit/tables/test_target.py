@@ -95,8 +95,8 @@ def test_rows_whose_target_is_missing_or_no_number_are_left_out(rng):
 @pytest.mark.parametrize(
     "name, words",
     [
-        ("Price", r"no target column 'Price'\. Did you mean 'price'\? Its columns are: 'price', 'size'"),
-        ("zzz", r"no target column 'zzz'. Its columns are:"),
+        ("Price", r"Unknown target column 'Price'\. Did you mean 'price'\? Choose from: price, size"),
+        ("zzz", r"Unknown target column 'zzz'\. Choose from:"),
         ("price,size", "There is one target column, but 'price,size' names 2: train a model for each"),
     ],
 )
