@@ -80,8 +80,8 @@ class EarlyStopping:
             raise unknown_name("mode", self.mode, MODES)
         name = "loss" if self.monitor is None else self.monitor
         if not isinstance(name, str) or (name not in SIGNS and self.mode is None):
-            of_own = ' For a metric of your own, say which values of it are better: mode="min" or mode="max".'
-            raise ValueError(f"{unknown_name('monitor', name, SIGNS)}{of_own}")
+            advice = ' For a metric of your own, say which values of it are better: mode="min" or mode="max".'
+            raise ValueError(f"{unknown_name('monitor', name, SIGNS)}{advice}")
         if name in SIGNS and self.mode is not None and MODES[self.mode] != SIGNS[name]:
             better = "smaller" if SIGNS[name] > 0.0 else "larger"
             raise ValueError(f"mode is {self.mode!r}, but a {better} {name} is better: leave mode out.")
@@ -123,8 +123,8 @@ class EarlyStopping:
         if validates and held_out_metric is None:
             raise ValueError(f"There is no {name} to monitor: give validation_data.")
         if name not in MONITORS and (metric_name := name.removeprefix(VALIDATION)) not in metrics:
-            given = f"[{metric_name!r}]" if metric_name in METRIC_SIGNS else f"{{{metric_name!r}: function}}"
-            raise ValueError(f"There is no {name} to monitor: ask for it with metrics={given} in MLP.fit.")
+            example = f"[{metric_name!r}]" if metric_name in METRIC_SIGNS else f"{{{metric_name!r}: function}}"
+            raise ValueError(f"There is no {name} to monitor: ask for it with metrics={example} in MLP.fit.")
         if (
             name in MONITORS
             and name.endswith("accuracy")

@@ -51,7 +51,7 @@ class PartProgress(Progress):
     """Progress of a fit that is a part of a whole.
 
     total : number of epochs or, of a population, of nets
-    verbose : of the fit, for notices
+    verbose : keyword of the fit, for notices
     update : called after each change
     n_units : number of units of the whole
     """
@@ -109,8 +109,8 @@ class SeveralFits:
         """Return the progress of the fit with this number, which begins now, perhaps anew.
 
         total : number of epochs, or of nets
-        verbose : of the fit
-        n_units : as of `fit`
+        verbose : keyword of the fit
+        n_units : number of units of the fit, as for `fit`
         """
         part = PartProgress(total, verbose, self.update, n_units)
         with self._lock:

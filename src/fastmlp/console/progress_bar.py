@@ -45,7 +45,7 @@ class Progress:
     def show(self, done: float, loss: float, find_best: Callable[[], object] | None = None) -> None:
         """Show the units that are done.
 
-        loss : of the training, NaN for none
+        loss : training loss, NaN for none
         find_best : returns what is best so far, such as a BestScore, as text or by str; called only if it is shown
         """
         self.done = done

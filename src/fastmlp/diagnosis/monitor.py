@@ -34,8 +34,8 @@ class Monitor:
 
     network, data : net and samples of the fit
     n_epochs : planned number of epochs; a plateau in the first tenth of them causes no warning
-    strides : of a population, from net to net, of inputs, targets and weights; if targets or weights differ, there is
-        no one base
+    strides : elements from net to net of a population, of its inputs, targets and weights; if targets or weights
+        differ, there is no one base
     """
 
     def __init__(self, network: Network, data: Samples, n_epochs: int = 0, strides: tuple[int, int, int] | None = None):
@@ -61,7 +61,7 @@ class Monitor:
         """Check some nets of a population if a check is due, and warn with TrainingWarning if most of them fail.
 
         outcome : Outcome of fit/outcome.py, whose losses are those of some epochs
-        at_end : as of look
+        at_end : whether the fit has ended
         """
         chosen = np.unique(np.linspace(0, len(outcome.status) - 1, NETS).astype(np.int64))
         records = np.asarray(outcome.records[:, chosen], np.float64)

@@ -95,8 +95,8 @@ async def copy_result(there: Any, here: Future) -> None:
     error: BaseException | None = None
     try:
         result = await there._result()  # comes again if it was lost with its worker
-    except BaseException as found:  # of the task, or that its result is lost
-        error = found
+    except BaseException as task_error:  # of the task, or that its result is lost
+        error = task_error
     if there.cancelled():
         here.cancel()
         here.set_running_or_notify_cancel()  # wakes up those who wait

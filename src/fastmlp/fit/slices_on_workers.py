@@ -31,6 +31,7 @@ from .state import FitState
 from .task import FitTask
 
 ARRAYS = "X", "Y", "weight"  # of Samples
+ONE_FOR_ALL = (0, 0, 0)  # strides of samples that are the same for all nets
 TASK_SECONDS = 2.0  # of a task; a worker that is killed loses no more
 SHORTEST = 0.25  # seconds below which a task is not cut so that each worker gets one
 FIRST_SECONDS = 0.5  # of the first tasks, whose time is estimated
@@ -46,7 +47,7 @@ class NetsTask(NamedTuple):
     nets: slice
     task: FitTask  # without the arrays that are shared
     named_device: str  # as the user named it: a worker finds its own
-    are_shared: tuple[bool, ...]  # as of SharedSamples
+    shared: tuple[list[str], list[str]]  # names of the shared arrays of training and held-out samples
     draws: tuple[Init, np.ndarray, Any]  # of these nets, as of redraw_nets
     start: FitState | None  # of these nets, from which they go on
     keeps_state: bool  # whether the state at the end is sent back
@@ -96,48 +97,30 @@ class TaskSizes:
         return min(n_left, max(1, -(-int(n) // self._step)) * self._step)
 
 
-class SharedSamples:
-    """Training and held-out samples of a fit, as they are sent.
+def shared_names(samples: Samples | None, strides: tuple[int, ...]) -> list[str]:
+    """Return the names of the arrays that are the same for all nets; strides : from net to net"""
+    pairs = zip(ARRAYS, strides, strict=True)
+    return [name for name, stride in pairs if samples is not None and not stride and getattr(samples, name).size]
 
-    task : FitTask     of all nets
 
-    are_shared : whether each array is shared: X, Y and weight of the training samples, then of the held-out ones
-    """
+def part_of_samples(samples: Samples, strides: tuple[int, ...], nets: slice) -> Samples:
+    """Return the samples of some nets, without the arrays that all nets share."""
+    arrays = {name: getattr(samples, name) for name in ARRAYS}
+    pairs = zip(arrays.items(), strides, strict=True)
+    return samples._replace(**{name: a[nets.start * stride : nets.stop * stride] for (name, a), stride in pairs})
 
-    def __init__(self, task: FitTask):
-        self._task, self._strides = task, [*task.rows.strides]
-        self._arrays = [getattr(task.rows.sent, name) for name in ARRAYS]
-        if task.held_out is not None:
-            self._arrays += [getattr(task.held_out, name) for name in ARRAYS]
-            self._strides += [0, 0, 0]
-        pairs = zip(self._arrays, self._strides, strict=True)
-        self.are_shared = tuple(array.size > 0 and stride == 0 for array, stride in pairs)
 
-    @property
-    def shared(self) -> list[np.ndarray]:
-        return [array for array, is_shared in zip(self._arrays, self.are_shared, strict=True) if is_shared]
-
-    @property
-    def net_bytes(self) -> int:
-        """Bytes of a net's own samples."""
-        return sum(stride * array.itemsize for array, stride in zip(self._arrays, self._strides, strict=True))
-
-    def part(self, nets: slice) -> FitTask:
-        """Return the task of some nets, with the samples that travel with it."""
-        pairs = zip(self._arrays, self._strides, strict=True)
-        own: list[Any] = [array[nets.start * stride : nets.stop * stride] for array, stride in pairs]
-        task, held_out = self._task, self._task.held_out
-        data = task.rows.sent._replace(**dict(zip(ARRAYS, own[:3], strict=True)))
-        if held_out is not None:
-            held_out = held_out._replace(**dict(zip(ARRAYS, own[3:], strict=True)))
-        return task.part(nets, task.rows.with_data(data), held_out)
+def with_shared(samples: Samples, names: list[str], arrays: list[np.ndarray]) -> Samples:
+    """Return samples with the shared arrays, which are taken from the front of `arrays`; this runs on the worker."""
+    taken: dict[str, Any] = {name: arrays.pop(0).reshape(-1) for name in names}
+    return samples._replace(**taken)
 
 
 class WorkersFit:
     """Fit of a population on the workers of an executor.
 
     task : FitTask     its params are written net by net
-    named_device : as the user named it
+    named_device : name that the user gave
     draws : tuple     initialiser, seeds and scale, as of redraw_nets, by which nets are restarted
     flag : ends the fit once it is set, as an interrupted worker does
     saver : Saver or None     gets the states of finished tasks; its file may have nets that go on, or have ended
@@ -155,16 +138,18 @@ class WorkersFit:
         self.workers, self.task, self.draws, self._named_device, self._saver = workers, task, draws, named_device, saver
         self._limit = task.time_limit
         self.outcome = Outcome.empty(task)
-        self._samples = SharedSamples(task)
-        of_net = task.params[0].nbytes * (1 + task.optimizer.rule.n_state * bool(task.optimizer_states))
-        self._sizes = TaskSizes(task, task.epochs, of_net + self._samples.net_bytes)
+        rows, held_out = task.rows.sent, task.held_out
+        self._shared = shared_names(rows, task.rows.strides), shared_names(held_out, ONE_FOR_ALL)
+        net_bytes = task.params[0].nbytes * (1 + task.optimizer.rule.n_state * bool(task.optimizer_states))
+        net_bytes += sum(getattr(rows, name).itemsize * n for name, n in zip(ARRAYS, task.rows.strides, strict=True))
+        self._sizes = TaskSizes(task, task.epochs, net_bytes)
         self._state: FitState | None = None  # of all nets, where there is a saver
         self._compiled, self._flag = 0.0, StopFlag(flag)
         if saver is not None:
             self._state = state = saver.start or FitState(task.params.copy(), self.outcome, 0)
             task.params[:], self.outcome = state.params, state.outcome.copy()
             state.give_optimizer_states(task)
-        self._waiting = stretches(self.outcome.status == RUNNING)  # nets of the next tasks
+        self._waiting = np.flatnonzero(self.outcome.status == RUNNING)  # nets of the next tasks
 
     def run(self) -> tuple[Outcome, str, BaseException | None]:
         """Train all nets, and return what has become of them, with the error that has ended the fit.
@@ -175,15 +160,18 @@ class WorkersFit:
         reason = ""
         with shown_progress(self.task, self.outcome) as progress:
             self._progress = progress
-            progress.done = self.task.n_nets - self._n_waiting
+            progress.done = self.task.n_nets - len(self._waiting)
+            subsets = zip((self.task.rows.sent, self.task.held_out), self._shared, strict=True)
+            arrays = [getattr(samples, name) for samples, names in subsets for name in names]
+            # With a limit, no task waits for another one: it has the time that is left when it is submitted.
+            per_slot = 0 if self._limit is None else 1
             try:
-                given = train_nets, self._samples.shared, self._cut, self._take, self._flag
-                # With a limit, no task waits for another one: it has the time that is left when it is submitted.
-                Tasks(self.workers, *given, per_slot=0 if self._limit is None else 1).run(self.task.verbose)
+                tasks = Tasks(self.workers, train_nets, arrays, self._cut, self._take, self._flag, per_slot)
+                tasks.run(self.task.verbose)
             except KeyboardInterrupt:
                 reason = "interrupt"
-            except Exception as found:
-                reason, error = "interrupt", found
+            except Exception as task_error:
+                reason, error = "interrupt", task_error
         add_wait(self._compiled)
         if self._saver is not None and (error is None or bool(np.any(self.outcome.status != RUNNING))):
             self._write()
@@ -191,31 +179,27 @@ class WorkersFit:
             self.outcome.status[self.outcome.status == RUNNING] = OUT_OF_TIME
         return self.outcome, reason, error
 
-    @property
-    def _n_waiting(self) -> int:
-        return sum(nets.stop - nets.start for nets in self._waiting)
-
     def _cut(self, n_slots: int) -> Task | None:
-        if not self._waiting or (self._limit is not None and self._limit.left() <= 0.0):
+        if not self._waiting.size or (self._limit is not None and self._limit.left() <= 0.0):
             return None
-        first = self._waiting.pop(0)
-        n_left = first.stop - first.start + self._n_waiting
-        nets = slice(first.start, min(first.stop, first.start + self._sizes.next(n_left, n_slots)))
-        if nets.stop < first.stop:
-            self._waiting.insert(0, slice(nets.stop, first.stop))
+        numbers = self._waiting[: self._sizes.next(len(self._waiting), n_slots)]
+        n = int(np.count_nonzero(numbers == numbers[0] + np.arange(len(numbers))))  # nets without a gap between them
+        self._waiting = self._waiting[n:]
+        nets = slice(int(numbers[0]), int(numbers[0]) + n)
         start = None if self._saver is None or self._saver.start is None else self._saver.start.part(nets)
         init, seeds, scale = self.draws
+        rows, held_out = self.task.rows, self.task.held_out
+        part = rows.with_data(part_of_samples(rows.sent, rows.strides, nets))
         argument = NetsTask(
             nets,
-            self._samples.part(nets),
+            self.task.part(nets, part, None if held_out is None else part_of_samples(held_out, ONE_FOR_ALL, nets)),
             self._named_device,
-            self._samples.are_shared,
+            self._shared,
             (init, seeds[nets], scale[nets] if is_per_net(scale) else scale),
             start,
             self._saver is not None,
             version_here(),
         )
-        n = nets.stop - nets.start
         return Task(argument, f"net {nets.start}" if n == 1 else f"nets {nets.start} to {nets.stop - 1}")
 
     def _take(self, task: Task, result: NetsResult) -> None:
@@ -245,16 +229,6 @@ class WorkersFit:
         self._saver.write(self._state)
 
 
-def stretches(are_in: np.ndarray) -> list[slice]:
-    """Return a slice for each run of consecutive nets that are True in a mask (n_nets,).
-
-    >>> stretches(np.array([True, True, False, True]))
-    [slice(0, 2, None), slice(3, 4, None)]
-    """
-    ends = np.flatnonzero(np.diff(are_in, prepend=False, append=False)).tolist()
-    return [slice(*pair) for pair in zip(ends[::2], ends[1::2], strict=True)]
-
-
 def train_nets(arrays: list[np.ndarray], argument: NetsTask) -> NetsResult:
     """Train the nets of one task; this runs on the worker.
 
@@ -262,9 +236,8 @@ def train_nets(arrays: list[np.ndarray], argument: NetsTask) -> NetsResult:
     """
     check_version(argument.version)
     watch, task, arrays = Stopwatch(), argument.task, list(arrays)
-    data, held_out = filled(task.rows.data, argument.are_shared[:3], arrays), task.held_out
-    if held_out is not None:
-        held_out = filled(held_out, argument.are_shared[3:], arrays)
+    data = with_shared(task.rows.data, argument.shared[0], arrays)
+    held_out = None if task.held_out is None else with_shared(task.held_out, argument.shared[1], arrays)
     task = on_device_here(replace(task, rows=task.rows.with_data(data)), argument.named_device)
     place = backend(task.device).place
     with task.device.on():
@@ -293,14 +266,15 @@ def train_nets(arrays: list[np.ndarray], argument: NetsTask) -> NetsResult:
     if state is not None and task.restart_after is not None:
         state = state.of_ended_nets(initial, np.isin(outcome.status, (RUNNING, OUT_OF_TIME)))
     seconds, compiling = watch.read()
-    given = reason == "interrupt", state, task.optimizer_states
-    return NetsResult(task.params, replace(outcome, kept=None), *given, seconds - compiling, compiling)
-
-
-def filled(samples: Samples, are_shared: tuple[bool, ...], arrays: list[np.ndarray]) -> Samples:
-    """Return samples with the shared arrays, which are taken from the front of `arrays`; this runs on the worker."""
-    found: dict[str, Any] = {name: arrays.pop(0) for name, shared in zip(ARRAYS, are_shared, strict=True) if shared}
-    return samples._replace(**{name: array.reshape(-1) for name, array in found.items()})
+    return NetsResult(
+        task.params,
+        replace(outcome, kept=None),
+        reason == "interrupt",
+        state,
+        task.optimizer_states,
+        seconds - compiling,
+        compiling,
+    )
 
 
 def on_device_here(task: FitTask, named_device: str) -> FitTask:

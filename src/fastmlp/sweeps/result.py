@@ -48,8 +48,8 @@ class SweepResult:
     >>> import fastmlp
     >>> rng = np.random.default_rng(0)
     >>> X = rng.normal(size=(60, 2)); y = (X[:, 0] > 0).astype(int)
-    >>> found = fastmlp.sweep(X, y, {"learning_rate": [0.01, 0.03, 0.1]}, n=3, epochs=20, random_state=0)
-    >>> found.best_settings == found.settings[0], found.fold_scores.shape
+    >>> result = fastmlp.sweep(X, y, {"learning_rate": [0.01, 0.03, 0.1]}, n=3, epochs=20, random_state=0)
+    >>> result.best_settings == result.settings[0], result.fold_scores.shape
     (True, (3, 3))
     """
 

@@ -39,12 +39,12 @@ class Search:
     """
 
     def __init__(self, X, y, space, n, cv, epochs, batch_size, device, dtype, random_state):
-        n_given = checked_count("n", n)
+        n_wanted = checked_count("n", n)
         self.cv = checked_count("cv", cv, 2)
         self.device, self.dtype, self.seed = device, dtype, seed_of(random_state)
         rng = np.random.default_rng(self.seed)
         self.targets = as_numbers(y, "y")
-        self.rows = configurations_of(space, n_given, rng)
+        self.rows = configurations_of(space, n_wanted, rng)
         self.n = n = len(self.rows)
         loss = default_loss(self.targets)
         self.defaults = {"loss": loss, "epochs": checked_count("epochs", epochs), "batch_size": batch_size}
@@ -61,9 +61,9 @@ class Search:
         self.fold_scores, self.losses = np.full((n, self.cv), np.nan), np.full(n, np.nan)
         self._is_finished, self.interrupted = np.zeros(n, bool), False
         self._file: Any = None
-        if n < n_given:
+        if n < n_wanted:
             warn_user(
-                f"The space has {counted(n, 'distinct configuration')}, fewer than n={n_given}: each is tried once."
+                f"The space has {counted(n, 'distinct configuration')}, fewer than n={n_wanted}: each is tried once."
             )
         if "loss" not in space:
             warn_of_classes(self.targets, loss)

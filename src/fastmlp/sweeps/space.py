@@ -73,13 +73,13 @@ def configurations_of(space: Mapping[str, Any], n: int, rng: np.random.Generator
     n_distinct = prod(len(axis) if isinstance(axis, list) else inf for axis in axes.values())
     if n_distinct <= n:
         return [dict(zip(axes, row, strict=True)) for row in product(*axes.values())]
-    found: dict[str, dict[str, Any]] = {}
+    rows: dict[str, dict[str, Any]] = {}
     n_repeated = 0  # in a row; distributions of few values have no known number of configurations
-    while len(found) < n and (n_distinct < inf or n_repeated < MOST_REPEATED):
+    while len(rows) < n and (n_distinct < inf or n_repeated < MOST_REPEATED):
         row = {name: _drawn(axis, rng) for name, axis in axes.items()}
-        n_repeated = n_repeated + 1 if _text_of(row) in found else 0
-        found.setdefault(_text_of(row), row)
-    return list(found.values())
+        n_repeated = n_repeated + 1 if _text_of(row) in rows else 0
+        rows.setdefault(_text_of(row), row)
+    return list(rows.values())
 
 
 def _text_of(value: Any) -> str:

@@ -101,14 +101,14 @@ def sweep(  # noqa: PLR0913
     >>> rng = np.random.default_rng(0)
     >>> X = rng.normal(size=(90, 2)); y = (X[:, 0] * X[:, 1] > 0).astype(int)
     >>> space = {"hidden_layer_sizes": [(4,), (8,)], "learning_rate": loguniform(1e-3, 1e-1)}
-    >>> found = sweep(X, y, space, n=6, epochs=50, random_state=0)
-    >>> len(found.settings), found.scoring, found.best.network.layer_sizes[0]
+    >>> result = sweep(X, y, space, n=6, epochs=50, random_state=0)
+    >>> len(result.settings), result.scoring, result.best.network.layer_sizes[0]
     (6, 'accuracy', 2)
     """
     verbose = checked_verbose(verbose)
     with notices(verbose > 0):
-        given = as_checkpoint(checkpoint)
-        file = None if given is None else SearchFile(given, verbose)
+        settings = as_checkpoint(checkpoint)
+        file = None if settings is None else SearchFile(settings, verbose)
         if file is not None and random_state is None:
             random_state = file.seed
         search = Search(X, y, space, n, cv, epochs, batch_size, device, dtype, random_state)

@@ -75,7 +75,7 @@ def fit_each(
     fit_one : function (net, its rows, number of the net) that trains an MLP
     flag : ends the training once it is set, as Ctrl-C does
     at_once : how many nets are trained at the same time
-    verbose : of the fits
+    verbose : keyword of the fits
 
     Raises
     ------
