@@ -12,7 +12,6 @@ from ..kernels.jit.compile_time import Stopwatch
 from ..kernels.structs import (
     ALL_EPOCHS,
     CONVERGED,
-    DIVERGED_NET,
     FULL_ACCURACY,
     KEPT_CLOCK,
     KEPT_POWER1,
@@ -21,7 +20,6 @@ from ..kernels.structs import (
     N_KEPT_NUMBERS,
     NONE_SUSPENDED,
     RUNNING,
-    STOPPED_EARLY,
     UNCHECKED,
     SuspendedNets,
 )
@@ -30,21 +28,13 @@ from ..network.net_settings import PER_NET
 from ..optimizers.base import shared_text
 from ..population_result import PopulationResult
 from ..population_result.recorded_epochs import recorded_epochs
-from ..population_result.stopped_by import BY_CALLBACK, OUT_OF_TIME
+from ..population_result.stopped_by import CODES, OUT_OF_TIME
 from .task import FitTask
 
 if TYPE_CHECKING:
     from ..nets.population_base import PopulationBase
 
-STATUS = {
-    "converged": CONVERGED,
-    "divergence": DIVERGED_NET,
-    "early_stopping": STOPPED_EARLY,
-    "epochs": ALL_EPOCHS,
-    "callback": BY_CALLBACK,
-    "interrupt": RUNNING,
-    "time_limit": RUNNING,
-}
+STATUS = {**CODES, "time_limit": RUNNING}  # until the whole fit has ended
 
 POWERS, NUMBERS = [KEPT_POWER1, KEPT_POWER2], slice(KEPT_POWER2 + 1, KEPT_CLOCK)  # as in SuspendedNets
 

@@ -1,10 +1,9 @@
-"""Base class of Population: its nets as a sequence, their predictions, scores, and the mean of their outputs."""
+"""Base class of Population: predictions and scores of its nets, and the mean of their outputs."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from numbers import Integral
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -19,9 +18,6 @@ from .net_base import NetBase
 from .nets_evaluation import FEW_SAMPLES, checked_members, evaluate_nets
 from .prediction import repeated_outputs
 
-if TYPE_CHECKING:
-    from .single_net_base import SingleNetBase
-
 MAX_OUTPUTS_AT_A_TIME = 4_000_000  # number of outputs that are in memory at a time
 
 
@@ -35,10 +31,6 @@ class PopulationBase(NetBase):
     init_scale: Any
     result: PopulationResult | None  # of the last fit
 
-    if TYPE_CHECKING:  # methods of Population
-
-        def net(self, k: int) -> SingleNetBase: ...
-
     def _is_in_mean(self) -> np.ndarray:
         """Return for each net whether it is a part of the ensemble, bool (n_nets,).
 
@@ -50,31 +42,6 @@ class PopulationBase(NetBase):
 
     def _in_one_launch(self) -> bool:
         return trains_in_one_launch(self.network, self.dtype)
-
-    # ---- a sequence of nets
-
-    def __len__(self) -> int:
-        """Return the number of nets."""
-        return self.n_nets
-
-    def __getitem__(self, k: Any) -> Any:
-        """Return net k as an MLP with a copy of its parameters, as pop.net(k) does, or a list of MLPs for a slice.
-
-        Raises
-        ------
-        IndexError
-            If there is no net k.
-        TypeError
-            If k is neither a whole number nor a slice.
-        """
-        if isinstance(k, slice):
-            return [self.net(i) for i in range(*k.indices(self.n_nets))]
-        if not isinstance(k, Integral) or isinstance(k, bool):
-            raise TypeError(
-                f"A population is indexed by a net's number or by a slice, but the index is {k!r}. For the outputs of "
-                "some of the nets use pop.predict(X, nets=...), for their parameters pop.params[...]."
-            )
-        return self.net(int(k))
 
     # ---- use
 

@@ -7,7 +7,7 @@ import numpy as np
 from ..history import History
 from . import PopulationResult
 from .recorded_epochs import recorded_epochs
-from .stopped_by import STOPPED_BY
+from .stopped_by import CODES
 
 
 def result_of_histories(
@@ -19,7 +19,6 @@ def result_of_histories(
     monitor : the record that early stopping looked at, or None without early stopping
     seconds, compile_seconds : time of all fits, and its part for compiling; fits at the same time share them
     """
-    codes = {name: code for code, name in STOPPED_BY.items()}
     epochs = np.array([history.epochs for history in histories])
     best = np.array([history.epochs - 1 if history.best_epoch is None else history.best_epoch for history in histories])
     longest = max(1, int(epochs.max()))
@@ -47,7 +46,7 @@ def result_of_histories(
         best_value=best_value,
         best_epoch=None if monitor is None else best,
         restarts=np.zeros(len(histories), np.int64),
-        status=np.array([codes.get(history.stopped_by, codes["epochs"]) for history in histories]),
+        status=np.array([CODES.get(history.stopped_by, CODES["epochs"]) for history in histories]),
         record_epochs=record_epochs,
         records=records,
         seconds=seconds,

@@ -15,3 +15,4 @@ STOPPED_BY = {
     OUT_OF_TIME: "time_limit",
     BY_CALLBACK: "callback",
 }
+CODES = {name: code for code, name in STOPPED_BY.items()}

@@ -4,5 +4,8 @@
 and returns factors (n,). Any object with this method is a schedule, and so is a function of these two arguments.
 """
 
+from .checked_schedule import SCHEDULES as SCHEDULES
+from .checked_schedule import Constant as Constant
+from .checked_schedule import Schedule as Schedule
+from .checked_schedule import schedule_factors as schedule_factors
 from .formulas import *  # noqa: F403
-from .formulas import __all__ as __all__

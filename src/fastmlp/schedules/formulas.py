@@ -7,27 +7,14 @@ In the formulas below, t is the step number and n the number of steps of the fit
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ..errors import checked_count, checked_number
-from .checked_schedule import SCHEDULES, Constant, Schedule, schedule_factors
-
-__all__ = [
-    "SCHEDULES",
-    "Constant",
-    "Cosine",
-    "Exponential",
-    "FlatCosine",
-    "InverseScaling",
-    "OneCycle",
-    "Schedule",
-    "Step",
-    "Warmup",
-    "schedule_factors",
-]
+from .checked_schedule import SCHEDULES, Schedule, schedule_factors
 
 
 @dataclass(frozen=True)
@@ -312,13 +299,5 @@ class FlatCosine(Schedule):
         return self.end + (1.0 - self.end) * 0.5 * (1.0 + np.cos(np.pi * down))
 
 
-SCHEDULES |= {
-    "constant": Constant,
-    "step": Step,
-    "exponential": Exponential,
-    "inverse_scaling": InverseScaling,
-    "cosine": Cosine,
-    "warmup": Warmup,
-    "one_cycle": OneCycle,
-    "flat_cosine": FlatCosine,
-}
+# The name of a schedule is that of its class: "one_cycle" of OneCycle.
+SCHEDULES |= {re.sub(r"\B(?=[A-Z])", "_", kind.__name__).lower(): kind for kind in Schedule.__subclasses__()}

@@ -82,7 +82,8 @@ def test_classifiers_round_trip_through_files(table, tmp_path, labels, n_nets, m
     same = again(clf, path)
     assert_same(same, clf, table)
     assert same.score(table, y) == clf.score(table, y)
-    monkeypatch.setattr("fastmlp.persistence.safetensors_file.FORMAT", 1)  # as in versions that cannot read classes that are dates
+    # as in versions that cannot read classes that are dates
+    monkeypatch.setattr("fastmlp.persistence.safetensors_file.FORMAT", 1)
     if y.dtype.kind in "mM":
         with pytest.raises(ValueError, match=r"a newer fastmlp .* wrote it in format 2, .* reads formats up to 1"):
             fastmlp.load(path)
