@@ -67,24 +67,18 @@ def xor(
     raise typer.Exit((stuck_demo if stuck else xor_demo).run(console()))
 
 
-# Names of the experiments and of the groups of benchmark cases, whose modules `--help` must not import.
-CLASSICS = "all", "xor-quickprop", "parity"
+# Names of the groups of benchmark cases, whose module `--help` must not import.
 BENCH_GROUPS = "all", "xor", "population", "minibatch", "large"
 
 
 @command()
 def reproduce(
-    experiment: Annotated[str, typer.Argument(metavar="|".join(CLASSICS), help="A result of the literature.")] = "all",
-    nets: Annotated[int | None, count_option(min=2, help="Nets per experiment; as published if not given.")] = None,
+    nets: Annotated[int, count_option(min=2, help="Number of nets; as many as published if not given.")] = 10_000,
 ) -> None:
-    """Repeat classic experiments of the literature and compare the results with the published figures."""
-    from .reproduce import EXPERIMENTS
+    """Repeat Fahlman's trials of quickprop on XOR (1989) and compare the results with the published figures."""
+    from .reproduce import XOR_WITH_QUICKPROP
 
-    if experiment not in CLASSICS:
-        raise unknown_name("experiment", experiment, CLASSICS)
-    for name, found in EXPERIMENTS.items():
-        if experiment in ("all", name):
-            found.show(console(), *(() if nets is None else (nets,)))
+    XOR_WITH_QUICKPROP.show(console(), nets)
 
 
 @command()

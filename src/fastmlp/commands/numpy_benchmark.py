@@ -6,8 +6,7 @@ The suite, with scikit-learn, PyTorch, JAX and Keras as competitors, is in the r
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from itertools import pairwise
-from statistics import median
+from functools import partial
 from time import perf_counter
 from typing import Any, NamedTuple
 
@@ -36,13 +35,15 @@ HOW = (
 class NumpyNet:
     """Hand-written SGD with cross-entropy, of one net, or of many nets with weights (n_nets, fan_in, fan_out).
 
-    layers : [[W, b], ...], updated in place
-    hidden : "relu", or another name for sigmoid
-    rate : learning rate
+    net : MLP or Population     whose parameters it starts from
+    hidden : str     "relu", or another name for sigmoid
+    rate : float     learning rate
     """
 
-    def __init__(self, layers: list[list[np.ndarray]], hidden: str, rate: float):
-        self.layers, self.hidden, self.rate = layers, hidden, np.float32(rate)
+    def __init__(self, net: MLP | Population, hidden: str, rate: float):
+        parts = zip(net.network.layout.weights(net.params), net.network.layout.biases(net.params), strict=True)
+        self.layers = [[W.copy(), b[..., None, :].copy()] for W, b in parts]
+        self.hidden, self.rate = hidden, np.float32(rate)
 
     def forward(self, X: np.ndarray) -> list[np.ndarray]:
         """Return the activations of all layers, inputs first."""
@@ -90,7 +91,6 @@ class Program(NamedTuple):
     loss : function that returns the loss on the training samples, to verify the result
     """
 
-    name: str
     run: Callable[[int], Any]
     loss: Callable[[], float]
 
@@ -101,21 +101,8 @@ class Program(NamedTuple):
         return perf_counter() - started
 
 
-FASTMLP, NUMPY = "fastmlp", "NumPy"
-
-
-def numpy_layers(sizes: tuple[int, ...], params: np.ndarray) -> list[list[np.ndarray]]:
-    """Return copies of [W, b] for each layer, from flat parameters (..., n_params); b has one row."""
-    layers, start = [], 0
-    for i, o in pairwise(sizes):
-        of_layer = params[..., start : start + (i + 1) * o].reshape(*params.shape[:-1], i + 1, o)
-        layers.append([of_layer[..., :i, :].copy(), of_layer[..., i:, :].copy()])
-        start += (i + 1) * o
-    return layers
-
-
-def training(sizes, hidden, X, y, batch_size, rate, n_nets=None) -> list[Program]:
-    """Return fastmlp and hand-written NumPy, which train from the same initial parameters; one run is one epoch.
+def training(sizes, hidden, X, y, batch_size, rate, n_nets=None) -> tuple[Program, Program]:
+    """Return (fastmlp, hand-written NumPy), which train from the same initial parameters; one run is one epoch.
 
     X : (n_samples, n_features)
     y : (n_samples, 1), or (n_samples, n_classes) one-hot
@@ -124,7 +111,7 @@ def training(sizes, hidden, X, y, batch_size, rate, n_nets=None) -> list[Program
     settings: dict[str, Any] = {"hidden_activation": hidden, "random_state": 0, "device": "cpu"}
     settings["loss"] = "binary_cross_entropy" if y.shape[1] == 1 else "softmax_cross_entropy"
     net: Any = Population(sizes, n_nets, **settings) if n_nets else MLP(sizes, **settings)
-    numpy_net = NumpyNet(numpy_layers(sizes, np.array(net.params)), hidden, rate)
+    numpy_net = NumpyNet(net, hidden, rate)
     targets = y[:, 0] if y.shape[1] == 1 else y.argmax(axis=1)
     options: dict[str, Any] = {"batch_size": batch_size, "optimizer": SGD(rate), "shuffle": False, "verbose": 0}
 
@@ -141,7 +128,7 @@ def training(sizes, hidden, X, y, batch_size, rate, n_nets=None) -> list[Program
     with unrolled_at_once():  # the unrolled code of a tiny architecture is compiled now, not after some training
         fit(1)
     net.params[:] = start
-    return [Program(FASTMLP, fit, fastmlp_loss), Program(NUMPY, by_hand, lambda: numpy_net.loss(X, y))]
+    return Program(fit, fastmlp_loss), Program(by_hand, lambda: numpy_net.loss(X, y))
 
 
 class Case(NamedTuple):
@@ -151,14 +138,14 @@ class Case(NamedTuple):
     title : what is trained
     unit : unit of work that durations refer to
     n_units : units of work in one run
-    make_programs : function that returns the programs to measure
+    make_programs : function that returns the programs to measure, fastmlp first
     """
 
     group: str
     title: str
     unit: str
     n_units: int
-    make_programs: Callable[[], list[Program]]
+    make_programs: Callable[[], tuple[Program, Program]]
 
 
 def cases() -> list[Case]:
@@ -170,10 +157,10 @@ def cases() -> list[Case]:
 
     digits, mnist = (64, 64, 32, 10), (784, 512, 512, 10)
     small, large, n_nets = data(1024, 64), data(1024, 784), 10_000
-    one_net = lambda: training((2, 2, 2, 1), "sigmoid", *XOR, 4, 0.3)
-    many_nets = lambda: training((2, 2, 1), "sigmoid", *XOR, 4, 0.5, n_nets)
-    batches = lambda: training(digits, "relu", *small, 32, 0.1)
-    large_net = lambda: training(mnist, "relu", *large, 128, 0.1)
+    one_net = partial(training, (2, 2, 2, 1), "sigmoid", *XOR, 4, 0.3)
+    many_nets = partial(training, (2, 2, 1), "sigmoid", *XOR, 4, 0.5, n_nets)
+    batches = partial(training, digits, "relu", *small, 32, 0.1)
+    large_net = partial(training, mnist, "relu", *large, 128, 0.1)
     return [
         Case("xor", "XOR 2-2-2-1, cross-entropy", "epoch", 1, one_net),
         Case("population", f"XOR 2-2-1, {n_nets:,} nets", "net and epoch", n_nets, many_nets),
@@ -182,8 +169,8 @@ def cases() -> list[Case]:
     ]
 
 
-def measure(case: Case) -> dict[str, list[float]]:
-    """Return the seconds of a unit of work of each program, by rounds.
+def measure(case: Case) -> np.ndarray:
+    """Return the seconds of a unit of work of fastmlp and of NumPy in each round, (ROUNDS, 2).
 
     Raises
     ------
@@ -193,28 +180,21 @@ def measure(case: Case) -> dict[str, list[float]]:
     programs = case.make_programs()
     for program in programs:
         program.run(1)
-    check_losses(case, programs)
-    n_runs = {}
-    for program in programs:
-        n = 1
-        while program.seconds(n) < LONG_ENOUGH:
-            n *= 2
-        n_runs[program.name] = n
-    found: dict[str, list[float]] = {program.name: [] for program in programs}
-    for k in range(ROUNDS):
-        for program in programs if k % 2 == 0 else reversed(programs):
-            n = n_runs[program.name]
-            found[program.name].append(program.seconds(n) / n / case.n_units)
-    return found
-
-
-def check_losses(case: Case, programs: list[Program]) -> None:
-    losses = {program.name: program.loss() for program in programs}
-    if not abs(losses[FASTMLP] - losses[NUMPY]) <= TOLERANCE * abs(losses[NUMPY]):
+    own, numpy = (program.loss() for program in programs)
+    if not abs(own - numpy) <= TOLERANCE * abs(numpy):
         raise RuntimeError(
-            f"{case.title}: fastmlp has the loss {losses[FASTMLP]:.6g} after one run, NumPy {losses[NUMPY]:.6g}. They "
-            "should be equal: please report it."
+            f"{case.title}: fastmlp has the loss {own:.6g} after one run, NumPy {numpy:.6g}. They should be equal: "
+            "please report it."
         )
+    n_runs = [1, 1]
+    for k, program in enumerate(programs):
+        while program.seconds(n_runs[k]) < LONG_ENOUGH:
+            n_runs[k] *= 2
+    seconds = np.empty((ROUNDS, 2))
+    for turn in range(ROUNDS):
+        for k in (0, 1) if turn % 2 == 0 else (1, 0):
+            seconds[turn, k] = programs[k].seconds(n_runs[k]) / n_runs[k] / case.n_units
+    return seconds
 
 
 def lines(group: str) -> Iterator[str]:
@@ -222,7 +202,6 @@ def lines(group: str) -> Iterator[str]:
     yield f"{microarchitecture()}, {n_processors()} processors, NumPy {np.__version__}, float32 on the CPU. {HOW}"
     for case in cases():
         if group in ("all", case.group):
-            found = measure(case)
-            factor = median(x / y for x, y in zip(found[NUMPY], found[FASTMLP], strict=True))
-            own = duration(median(found[FASTMLP]))
-            yield f"{case.title}: fastmlp {own} per {case.unit}; NumPy takes {factor:.3g} times as long"
+            own, numpy = measure(case).T
+            factor, median = np.median(numpy / own), duration(float(np.median(own)))
+            yield f"{case.title}: fastmlp {median} per {case.unit}; NumPy takes {factor:.3g} times as long"

@@ -14,7 +14,7 @@ from command_runs import run_command, with_defaults
 from typer.testing import CliRunner
 
 import fastmlp
-from fastmlp.commands import cli, numpy_benchmark, reproduce
+from fastmlp.commands import cli, numpy_benchmark
 from fastmlp.commands.cli import app
 from fastmlp.commands.predict import check_table_path, write
 from fastmlp.commands.train_options import TASKS
@@ -102,7 +102,6 @@ def test_help_lists_all_options_and_choices_and_no_python_types():
 
 def test_names_of_options_are_those_of_the_modules_that_help_does_not_import():
     assert TASKS == target.TASKS
-    assert set(cli.CLASSICS) == {"all", *reproduce.EXPERIMENTS}
     assert set(cli.BENCH_GROUPS) == {"all", *(case.group for case in numpy_benchmark.cases())}
 
 
@@ -142,7 +141,6 @@ def test_wrong_options_exit_with_2_and_a_sentence(command, words):
             f"{TRAIN} --drop size,colour",
             "--drop takes one column at a time, but it is 'size,colour': give --drop 'size' --d",
         ),
-        ("reproduce parrity", "Unknown experiment 'parrity'. Did you mean 'parity'?"),
         ("bench xorr", "Unknown group 'xorr'. Did you mean 'xor'?"),
         (f"{TRAIN} --device cuda:99", "device='cuda:99' is not available"),
         (f"{TRAIN} --learning-rate 0", "--learning-rate must be a number"),

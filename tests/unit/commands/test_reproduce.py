@@ -4,7 +4,6 @@ import dataclasses
 import io
 import itertools
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -46,8 +45,7 @@ def test_quickprop_decays_weights_and_no_biases(monkeypatch):
     monkeypatch.setattr(reproduce.Population, "fit", noted)
     X, y = np.array(list(itertools.product((-0.5, 0.5), repeat=2))), np.array([0, 1, 1, 0]) - 0.5
     decay, bias_input, growth, epochs = 0.3, 0.5, 2.25, 5
-    settings = {"epochs": epochs, "growth": growth, "width": 1.0, "bias_input": bias_input, "decay": decay}
-    result = reproduce.quickprop(X, y, 2, 3, **settings, dtype="float64")
+    result = reproduce.quickprop_xor(3, epochs=epochs, bias_input=bias_input, decay=decay, dtype="float64")
     assert not result.converged.any()
     ((pop, start),) = starts
     net = ReferenceMLP((2, 2, 1), ("fahlman_sigmoid",) * 2, "atanh_error", start[0])
@@ -69,24 +67,6 @@ def test_quickprop_decays_weights_and_no_biases(monkeypatch):
         assert np.abs(pop.params[k] - trained(k, decay)).max() > 1e-3
 
 
-def test_parity_results_agree_with_published_figures():
-    """Nine published figures, each with a 95 % interval; if the last epoch counted, three would lie outside."""
-    rows = list(reproduce.parity(4000))
-    assert len(rows) == 9
-    assert sum(not row.agrees for row in rows) <= 1, rows
-
-
-def test_trials_with_restarts_are_consecutive_nets():
-    """Nets 0 and 1, net 2, and nets 3 to 5 are one trial each; net 6 begins a trial that does not end."""
-    result = SimpleNamespace(
-        converged=np.array([False, True, True, False, False, True, False]),
-        epochs=np.array([40, 11, 21, 40, 40, 31, 40]),
-    )
-    times, restarts = reproduce.with_restarts(result, 40)
-    np.testing.assert_array_equal(times, [50, 20, 110])
-    assert restarts == 3
-
-
 def test_ctrl_c_prints_finished_rows():
     def rows():
         yield reproduce.Row("one", "1", "1.01", "", True)
@@ -98,7 +78,7 @@ def test_ctrl_c_prints_finished_rows():
     assert "1.01" in console.file.getvalue()
 
 
-def test_the_command_shows_one_or_all():
-    assert "N-parity" not in (said := run_command("reproduce", "xor-quickprop", "--nets", 20))
-    assert "failures of 20 " in said
-    assert "N-H-1: inputs, hidden units, output" in run_command("reproduce", "parity", "--nets", 200)
+def test_the_command_shows_the_table_for_the_number_of_nets():
+    words = run_command("reproduce", "--nets", 20)
+    assert "failures of 20 " in words
+    assert "A net that has not learned within 99 epochs is a failure" in words
