@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import install_command, place_in_errors
-from ..tables.table_files import PIECE_CELLS, check_names, import_pandas, with_columns, with_text_names
+from ..tables.table_files import PIECE_CELLS, check_names, import_pandas, with_columns
 from .read_ahead import read_ahead
 from .source_kinds import ARROW, is_dataset
 
@@ -181,42 +181,29 @@ def frames_of_batches(
         yield frame
 
 
-def frame_of_arrow(table: Any, unchanged: Iterable[str] = (), noun: str = "The table") -> pd.DataFrame:
-    """Return an Arrow table as a data frame with text as column names.
+def frame_of_arrow(table: Any, unchanged: Iterable[str] = ()) -> pd.DataFrame:
+    """Return an Arrow table, or a record batch, as a data frame; what pandas has written about its columns is not read.
 
     unchanged : columns whose whole numbers stay what they are, as of read_table
-    noun : what error messages call the table
 
     Raises
     ------
     ValueError
-        If pandas does not know a type or cannot hold a value, or what it has written about the columns itself, which
-        it does not check, is damaged.
+        If pandas does not know a type or cannot hold a value.
     """
+    pandas = import_pandas()
     try:
-        frame = table.to_pandas().reset_index(drop=True)
-    except (ImportError, MemoryError, OSError):
+        frame = table.to_pandas(ignore_metadata=True)
+    except (MemoryError, OSError):
         raise
-    except Exception as error:  # damaged metadata may raise any
+    except Exception as error:  # of pandas or Arrow
         raise ValueError(
-            f"{noun} cannot be converted to one of pandas: a type of its columns is unknown, a value out of range, or "
-            f"what pandas has written about them is damaged ({error}). Write the data again."
+            "The table cannot be converted to one of pandas: a type of its columns is unknown, or a value out of "
+            f"range ({error}). Write the data again."
         ) from None
-    return with_columns(with_text_names(frame, noun), _whole_numbers(table, unchanged))
-
-
-def _whole_numbers(table: Any, names: Iterable[str]) -> dict[str, Any]:
-    """Return those of the named columns of an Arrow table that hold whole numbers, in a type for which cells may be
-    missing.
-    """
-    from pyarrow import types
-
-    kinds = {name: table.schema.field(name).type for name in names if name in table.schema.names}
-    numbers = [name for name, kind in kinds.items() if types.is_integer(kind)]
+    is_integer = import_pyarrow(".types").is_integer
+    numbers = [name for name in unchanged if name in frame and is_integer(table.schema.field(name).type)]
     if not numbers:
-        return {}
-    nullable = lambda kind: import_pandas().api.types.pandas_dtype(
-        str(kind).replace("uint", "UInt").replace("int", "Int")
-    )
-    frame = table.select(numbers).to_pandas(types_mapper=nullable, ignore_metadata=True)
-    return {name: frame[name].array for name in numbers}
+        return frame
+    # in a type of pandas for which cells may be missing
+    return with_columns(frame, table.select(numbers).to_pandas(types_mapper=pandas.ArrowDtype, ignore_metadata=True))

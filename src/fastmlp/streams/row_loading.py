@@ -27,11 +27,6 @@ def limit_to_hold(n_bytes: int) -> int:
     return limit_for_rows(ceil(n_bytes / SHARE_IN_MEMORY) + 1)
 
 
-def bytes_to_hold(memory_limit: int) -> int:
-    """Return how many bytes of rows stay in memory with a memory limit."""
-    return int(SHARE_IN_MEMORY * bytes_for_rows(memory_limit))
-
-
 class RowsInMemory(NamedTuple):
     """Rows of a source that fit into memory: X (n, n_features) and y as the source has it."""
 
@@ -81,7 +76,7 @@ def load(
     ValueError
         If rows do not fit the net or are not finite; the message says which rows of the source.
     """
-    n_bytes, widths = bytes_to_hold(memory_limit), (network.n_features, network.n_outputs)
+    n_bytes, widths = int(SHARE_IN_MEMORY * bytes_for_rows(memory_limit)), (network.n_features, network.n_outputs)
     pieces: list[tuple[np.ndarray, np.ndarray]] = []  # of rows in memory
     writer: RowFileWriter | None = None
     metric, n_samples = None, 0
@@ -115,13 +110,12 @@ def load(
             features, raw = map(np.concatenate, zip(*pieces, strict=True))
             return RowsInMemory(features, raw)
         rows = writer.finish(metric)
+        return_freed_memory()  # of the pieces, to the blocks
+        return rows
     except BaseException:
         if writer is not None:
             writer.discard()
         raise
-    with closed_after_error(rows):
-        return_freed_memory()  # of the pieces, to the blocks
-    return rows
 
 
 @contextmanager

@@ -108,7 +108,7 @@ def read_table(
     if not path.exists():
         raise no_file(path)
     if is_parquet:
-        table = _read_parquet(path, unchanged, noun)
+        table = _read_parquet(path, unchanged)
     else:
         text_columns = (*text_columns, *(columns_with_thousands(path) if is_training else ()))
         table = read_csv(path, text_columns, unchanged)
@@ -117,7 +117,7 @@ def read_table(
     return with_text_names(table, noun)
 
 
-def _read_parquet(path: Path, unchanged: Iterable[str], noun: str) -> pd.DataFrame:
+def _read_parquet(path: Path, unchanged: Iterable[str]) -> pd.DataFrame:
     """Return the rows of a Parquet file, or of those of a folder, one below the other."""
     pyarrow = import_pyarrow()
     batches = pieces_of_files(path, lambda batches, columns: uniform_pieces(batches, PIECE_CELLS, columns))
@@ -126,7 +126,7 @@ def _read_parquet(path: Path, unchanged: Iterable[str], noun: str) -> pd.DataFra
         return import_pandas().DataFrame()
     with parquet_errors(path):
         table = pyarrow.concat_tables(tables, promote_options="permissive")
-    return frame_of_arrow(table, unchanged, noun)
+    return frame_of_arrow(table, unchanged)
 
 
 def surely_fits(path: Path, memory_limit: int) -> bool:
