@@ -112,11 +112,11 @@ def test_a_dask_worker_that_joins_gets_tasks(tmp_path):
     distributed = pytest.importorskip("distributed", reason="the executor of its client is tested")
     expected, _ = fit("lanes", schedule=WaitsForAnother(tmp_path / "nothing"))
     workers = tmp_path / "workers"
-    slices_on_workers.mkdir()
+    workers.mkdir()
     cluster = distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None)
 
     def join():
-        while not list(slices_on_workers.iterdir()):
+        while not list(workers.iterdir()):
             time.sleep(0.02)
         cluster.scale(2)
 
@@ -124,7 +124,7 @@ def test_a_dask_worker_that_joins_gets_tasks(tmp_path):
         thread = threading.Thread(target=join, daemon=True)
         thread.start()
         found, _ = fit("lanes", client, schedule=WaitsForAnother(workers))
-    assert len(list(slices_on_workers.iterdir())) == 2
+    assert len(list(workers.iterdir())) == 2
     np.testing.assert_array_equal(found.params, expected.params)
 
 
