@@ -16,8 +16,7 @@ from ..interface.user_warnings import warn_user
 from ..kernels.structs import METRIC_NONE
 from ..runtime.ctrl_c import stop_flag
 from ..sampling import folds
-from .guessed_loss import default_loss, warn_of_classes
-from .space import configurations_of, groups_of, population_of
+from .space import configurations_of, default_loss, groups_of, population_of, warn_of_classes
 
 
 class Group(NamedTuple):

@@ -1,4 +1,7 @@
-"""Spaces of settings: drawing configurations from them, and nets, optimisers and populations for a configuration."""
+"""Spaces of settings: drawing configurations from them, and nets, optimisers and populations for a configuration.
+
+Where the space names no loss, it is guessed from the targets.
+"""
 
 from __future__ import annotations
 
@@ -12,17 +15,18 @@ from typing import Any
 import numpy as np
 
 from ..errors import is_distribution, unknown_name
+from ..interface.user_warnings import warn_user
 from ..kernels.formulas.update_rules import HYPER_PARAMETERS
 from ..mlp import MLP
 from ..network.net_settings import IN_SPACE, PER_NET
 from ..optimizers import OPTIMIZERS, Optimizer, optimizer_from_name
 from ..population import Population
-from .guessed_loss import n_outputs_of
 
 FIT_SETTINGS = ("epochs", "batch_size", "schedule", "shuffle")
 OPTIMIZER_SETTINGS = tuple(dict.fromkeys(f.name for cls in OPTIMIZERS.values() for f in fields(cls)))
 PER_NET_OF_OPTIMIZER = tuple(row.name for row in HYPER_PARAMETERS)  # numbers; others are the same for all nets
 PER_LAYER = ("hidden_layer_sizes", "hidden_activation")  # settings for which a tuple is one value, not choices
+MANY_CLASSES = 50  # whole numbers from this one on are taken for quantities, not classes
 MOST_REPEATED = 1000  # repeated draws in a row after which a space with distributions counts as exhausted
 KNOWN = ("hidden_layer_sizes", "optimizer", *IN_SPACE, *PER_NET, *FIT_SETTINGS, *OPTIMIZER_SETTINGS)
 
@@ -147,3 +151,33 @@ def refit(row, X, y, device, dtype, seed, verbose) -> MLP:
     fit = {name: row[name] for name in FIT_SETTINGS if name in row}
     net.fit(X, y, optimizer=optimizer_of(row), verbose=verbose, **fit)
     return net
+
+
+# ---- the loss where the space names none
+
+
+def default_loss(y: np.ndarray) -> str:
+    """Return the loss for targets: whole numbers from 0 to below MANY_CLASSES in one column are classes."""
+    are_whole = y.size > 0 and (y.ndim == 1 or y.shape[1:] == (1,)) and np.array_equal(y, np.floor(y))
+    if not are_whole or y.min() < 0 or y.max() >= MANY_CLASSES:
+        return "squared_error"
+    return "binary_cross_entropy" if y.max() <= 1 else "softmax_cross_entropy"
+
+
+def warn_of_classes(y: np.ndarray, loss: str) -> None:
+    """Warn if the default loss takes floats for more than two classes, which may be meant as quantities."""
+    if loss == "softmax_cross_entropy" and y.dtype.kind == "f":
+        warn_user(
+            f"y has whole numbers from {y.min():g} to {y.max():g}, which are taken for {n_outputs_of(loss, y)} classes "
+            "although they are floats. If they are quantities, add 'loss': 'squared_error' to the space; if they are "
+            f"classes, add 'loss': {loss!r}, or give integers."
+        )
+
+
+def n_outputs_of(loss: str, y: np.ndarray) -> int:
+    """Return the number of outputs of a net with this loss for targets y."""
+    if y.ndim == 2 and y.shape[1] > 1:
+        return y.shape[1]
+    if loss == "softmax_cross_entropy":
+        return max(2, int(y.max()) + 1)
+    return int(y.max()) + 1 if loss == "binary_cross_entropy" and y.max() > 1 else 1

@@ -13,7 +13,7 @@ from scipy.stats import loguniform, randint
 import fastmlp
 from fastmlp import MLP, Population, sweep
 from fastmlp.sampling import folds
-from fastmlp.sweeps.guessed_loss import default_loss, n_outputs_of
+from fastmlp.sweeps.space import default_loss, n_outputs_of
 
 
 @pytest.fixture
