@@ -38,11 +38,10 @@ def log_probabilities(net: Any, X: Any, is_multilabel: bool = False, temperature
     network = net.network
     if isinstance(net, MLP):
         return _log_probabilities(logits(net, X), network, is_multilabel, temperature)
-    total = None
+    total: Any = -np.inf
     for z in outputs_in_parts(with_logits(net), X, np.arange(net.n_nets)):
-        chunk = np.logaddexp.reduce(_log_probabilities(z, network, is_multilabel, temperature), axis=0)
-        total = chunk if total is None else np.logaddexp(total, chunk)
-    assert total is not None
+        log_p = _log_probabilities(z, network, is_multilabel, temperature)
+        total = np.logaddexp(total, np.logaddexp.reduce(log_p, axis=0))
     return total - log(net.n_nets)
 
 

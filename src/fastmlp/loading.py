@@ -149,24 +149,17 @@ def load_net(path: str | os.PathLike, *, device: str = "auto") -> MLP | Populati
             net.seed, net.fits = random["seed"], random["fits"]
     except DAMAGE as error:
         raise refusal(path, "a net", error) from None
-    for note in notes + _add_records(net, description, arrays):
-        warn_user(f"{str(path)!r}: {note}")
-    return net
-
-
-def _add_records(net: MLP | Population, description: dict[str, Any], arrays: dict[str, np.ndarray]) -> list[str]:
-    """Set the history or result of the last fit; return a sentence if it is damaged.
-
-    It is left out then, since the parameters can be used without it.
-    """
-    name = "history" if arrays["params"].ndim == 1 else "result"
+    name, records = ("history", _load_history) if isinstance(net, MLP) else ("result", _load_result)
     if description.get(name) is not None:
         try:
-            load = _load_history if name == "history" else _load_result
-            setattr(net, name, load(net, description[name], arrays))
-        except DAMAGE as error:
-            return [f"The {name} of the last fit is left out, since {reason_of(error)}; the parameters are complete."]
-    return []
+            setattr(net, name, records(net, description[name], arrays))
+        except DAMAGE as error:  # the parameters can be used without the records
+            notes.append(
+                f"The {name} of the last fit is left out, since {reason_of(error)}; the parameters are complete."
+            )
+    for note in notes:
+        warn_user(f"{str(path)!r}: {note}")
+    return net
 
 
 def _make_net(settings: dict[str, Any], arrays: dict[str, np.ndarray], device: str) -> MLP | Population:

@@ -20,6 +20,7 @@ ELEMENTWISE = tuple(row.name for row in activations.ACTIVATIONS if row.name not 
 
 
 def activation_code(name: Any, choices: Sequence[str], kind: str) -> int:
+    """Return the code of an activation, or raise ValueError if its name is none of the choices."""
     if not isinstance(name, str) or name not in choices:
         raise unknown_name(kind, name, choices)
     return activations.CODES[name]
@@ -48,15 +49,14 @@ def output_code(loss: losses.Loss, name: Any) -> int:
     possible = loss.outputs or ELEMENTWISE
     if name is None:
         return activations.CODES[possible[0]]
-    if not isinstance(name, str) or name not in activations.CODES:
-        raise unknown_name("output_activation", name, activations.CODES)
+    code = activation_code(name, tuple(activations.CODES), "output_activation")
     if name not in possible:
         fitting = [row.name for row in losses.LOSSES if name in (row.outputs or ELEMENTWISE)]
         raise ValueError(
             f"loss {loss.name!r} cannot be used with output_activation {name!r}: it needs {' or '.join(possible)}. "
             f"Leave output_activation out, or choose a loss that takes {name!r}: {', '.join(fitting)}."
         )
-    return activations.CODES[name]
+    return code
 
 
 def _per_hidden_layer(name: str, value: Any, n_hidden: int) -> tuple:

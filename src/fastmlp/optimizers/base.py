@@ -13,14 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import checked_count, checked_setting, drawn_setting, is_per_net, shown
+from ..errors import checked_count, checked_number, checked_setting, counted, drawn_setting, is_per_net, shown
 from ..kernels.formulas.update_rules import CODES, HYPER_PARAMETERS, RULES, Rule
 from ..schedules.checked_schedule import schedule_text
-from .layer_factors import check_rate_factors, factors_of_parameters
 
 AUTO = "auto"
 AUTO_ROWS = 200  # scikit-learn's batch_size="auto" is min(200, n_samples)
 SHARED = ("learning_rate_factors",)  # settings that all nets of a population have in common
+KINDS = ("weights", "biases")  # of the parameters of a layer
 
 
 def setting_text(value: Any) -> str:
@@ -196,7 +196,17 @@ class Optimizer:
         """
         if not self.learning_rate_factors:
             return np.empty(0)
-        return factors_of_parameters(self.learning_rate_factors, shapes)
+        factors = np.ones((len(shapes), 2))
+        for key, factor in self.learning_rate_factors.items():
+            layer, kind = parameters_of(key)
+            if layer is not None and not -len(shapes) <= layer < len(shapes):
+                raise ValueError(
+                    f"learning_rate_factors has {key!r}, but the net has {counted(len(shapes), 'layer')}, from 0 to "
+                    f"{len(shapes) - 1}."
+                )
+            chosen = slice(None) if layer is None else layer
+            factors[chosen, slice(None) if kind is None else KINDS.index(kind)] *= factor
+        return factors.reshape(-1)
 
     def factors_of_layers(self, shapes: Sequence[tuple[int, int]]) -> np.ndarray:
         """Return layer_factors, then rate_factors, 1 where there are none; empty if there are neither.
@@ -227,6 +237,37 @@ class Optimizer:
         """
         for row, start in zip(state[: self.rule.n_state], self.rule.initial, strict=False):
             row[:] = 0.0 if start is None else getattr(self, start)
+
+
+def check_rate_factors(factors: Any) -> None:
+    """Check the keys and values of learning_rate_factors.
+
+    Raises
+    ------
+    ValueError
+        If a key is none of those that Optimizer documents, or a factor is no finite number of at least 0.
+    """
+    if not isinstance(factors, dict):
+        raise ValueError(
+            "learning_rate_factors must be a dict of factors, such as {'biases': 0.1, 0: 0.5}, but it is "
+            f"{type(factors).__name__}."
+        )
+    for key, factor in factors.items():
+        layer, kind = parameters_of(key)
+        has_layer = isinstance(layer, (int, np.integer)) and not isinstance(layer, bool)
+        if not (kind is None and has_layer) and not (kind in KINDS and (layer is None or has_layer)):
+            raise ValueError(
+                "A key of learning_rate_factors is 'weights', 'biases', the number of a layer, or a pair such as "
+                f"(0, 'biases'), but one is {key!r}."
+            )
+        checked_number(f"The factor of {key!r} in learning_rate_factors", factor, 0.0)
+
+
+def parameters_of(key: Any) -> tuple[Any, Any]:
+    """Return (layer, kind) that a key of learning_rate_factors stands for; None for all layers, or for both kinds."""
+    if isinstance(key, tuple) and len(key) == 2:
+        return key
+    return (None, key) if isinstance(key, str) else (key, None)
 
 
 def shared_text(optimizer: Optimizer) -> str:
