@@ -85,9 +85,9 @@ class DaskWorkers(Workers):
 
     def replace(self, error: BaseException) -> None:
         """Scatter the arrays again that are lost: the only worker that had them may be the one that was lost."""
-        for shared in self._shared:
-            if shared.name.status != "finished":
-                shared.name = self._send(shared.array)
+        for key, (array, name) in self._shared.items():
+            if name.status != "finished":
+                self._shared[key] = array, self._send(array)
 
 
 async def copy_result(there: Any, here: Future) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, CancelledError, Future
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -60,31 +59,21 @@ def as_array(shared: Any) -> np.ndarray:
     return _mapped(shared.path) if isinstance(shared, MappedArray) else shared
 
 
-@dataclass
-class SharedArray:
-    """Array that workers have got, and what tasks name it by."""
-
-    array: np.ndarray
-    name: Any
-
-
 class Workers:
     """Workers of an executor of which nothing is known: arrays travel with each task, which has one thread."""
 
     def __init__(self, executor: Any):
         self.executor = executor
-        self._shared: list[SharedArray] = []
+        self._shared: dict[Any, tuple[np.ndarray, Any]] = {}  # arrays, and what tasks name each by
 
     # ---- arrays
 
     def share(self, array: np.ndarray) -> Any:
         """Return what a task names an array by. An array that was shared before is not sent again."""
-        key = lambda array: (array.dtype, array.shape, array.__array_interface__["data"])
-        shared = next((shared for shared in self._shared if key(shared.array) == key(array)), None)
-        if shared is None:
-            shared = SharedArray(array, self._send(array))
-            self._shared.append(shared)
-        return shared.name
+        key = array.dtype, array.shape, array.__array_interface__["data"]
+        if key not in self._shared:
+            self._shared[key] = array, self._send(array)
+        return self._shared[key][1]
 
     def _send(self, array: np.ndarray) -> Any:
         return array
