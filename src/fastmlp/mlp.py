@@ -186,12 +186,12 @@ class MLP(SingleNetBase):
             if a schedule depends on the number of epochs, and the checkpoint had another one; if Ctrl-C ended the fit.
         """
         watch = Stopwatch()
-        given = checked(MLP.fit, keywords, MLP_TABLE, MLP)
-        history = fit_mlp(self, X, y, given, watch)
+        settings = checked(MLP.fit, keywords, MLP_TABLE, MLP)
+        history = fit_mlp(self, X, y, settings, watch)
         if history.stopped_by == "interrupt" and called_by_user():
             warn_caller_of_net(history)
-        elif given["verbose"] and called_by_user():
-            tell_of_falling_loss(history, given)
+        elif settings["verbose"] and called_by_user():
+            tell_of_falling_loss(history, settings)
         return history
 
     # ---- use

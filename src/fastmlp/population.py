@@ -262,8 +262,8 @@ class Population(PopulationBase):
             If Ctrl-C ended the fit, or if a time limit ended it before each net had finished an epoch.
         """
         watch = Stopwatch()
-        given = checked(Population.fit, keywords, FIT_TABLE, Population)
-        result = fit_population(self, X, y, given, watch)
+        settings = checked(Population.fit, keywords, FIT_TABLE, Population)
+        result = fit_population(self, X, y, settings, watch)
         if (result.interrupted or (result.status == OUT_OF_TIME).any()) and called_by_user():
             left_out = not self._is_in_mean().all()
             if result.interrupted or left_out:

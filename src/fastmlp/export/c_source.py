@@ -139,8 +139,8 @@ def _net_functions(predictor: Predictor, p: str) -> list[str]:
     for k, (fan_in, fan_out) in enumerate(pairwise(sizes)):
         is_last = k == len(codes) - 1
         target = "y" if is_last else "ab"[k % 2]
-        of_net = f" + (long)k * {fan_out}" if several else ""
-        w, b = f"{p}weights_{k}", f"{p}biases_{k}{of_net}"
+        offset = f" + (long)k * {fan_out}" if several else ""
+        w, b = f"{p}weights_{k}", f"{p}biases_{k}{offset}"
         if several:
             w += f" + (long)k * {fan_in * fan_out}"
         lines.append(f"{p}layer({w}, {b}, {fan_in}, {fan_out}, {source}, {target});")

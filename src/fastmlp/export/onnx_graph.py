@@ -52,7 +52,7 @@ class Value(Operand):
 class Graph:
     """Nodes and constants of a model, in the order in which they are computed.
 
-    dtype : of the numbers that operations on values are given as Python floats
+    dtype : dtype to which operations on values convert Python floats
     """
 
     def __init__(self, dtype: np.dtype):

@@ -62,7 +62,7 @@ def random_numbers_of(net: NetBase, file: CheckpointFile) -> Iterator[None]:
 
     A net with a seed of its own, its random_state, keeps it: another one is another fit.
     """
-    saved = file.found
+    saved = file.contents
     if saved is None:
         yield
         return
@@ -141,7 +141,7 @@ def saver_of(file: CheckpointFile, nets: Any, task: FitTask) -> Saver:
     """
     if not task.is_population:
         _ = task.optimizer.hyper  # settings of several nets are an error
-    saved, identity, start = file.found, identity_of(nets, task), None
+    saved, identity, start = file.contents, identity_of(nets, task), None
     n_before = task.epochs if saved is None else saved.numbers["epochs"]
     file.check_identity(identity | schedule_of(task, n_before * task.n_batches))
     if saved is not None:
@@ -224,8 +224,8 @@ def memory_limit_of(file: CheckpointFile, row_bytes: int) -> int | None:
 
     row_bytes : bytes of the features and targets of a row
     """
-    if file.found is None:
+    if file.contents is None:
         return None
     with file.checking_state():
-        limit, n_rows = (file.found.numbers[name] for name in ("memory_limit", "n_rows"))
+        limit, n_rows = (file.contents.numbers[name] for name in ("memory_limit", "n_rows"))
     return limit or max(checked_memory_limit(None), limit_to_hold(n_rows * row_bytes))

@@ -33,7 +33,7 @@ def evaluate_nets(
 
     params : (n_nets, n_params)     parameters of all nets
     data, strides : samples, and elements between the X, Y and weight of successive nets; see data/checked_samples.py
-    precision : of the nets
+    precision : precision of the nets
     members : (n_members,)     numbers of the nets to evaluate; None for all
     output : (n_members * n_samples * n_outputs,)     written if given
     """

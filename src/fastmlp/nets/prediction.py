@@ -88,7 +88,7 @@ def predict_nets(
     features : (n_samples, n_features)     checked inputs
     params : (n_nets, n_params)     the population's own array of parameters; another array is another population
     members : (n_members,)     numbers of the nets
-    network, plan_for : as of `predict`
+    network, plan_for : architecture and plans, as for `predict`
     output : (n_members, n_samples * n_outputs)     written
     """
     n, X = len(features), features.reshape(-1)
@@ -96,8 +96,8 @@ def predict_nets(
     if not (last_params is params and last_n == n and last_network is network):
         last_of_nets.forget()
         plan, data = plan_for(n), inputs_only(features)
-        for net, of_net in zip(members.tolist(), output, strict=True):
-            plan.evaluate_alone(data, params[net], of_net)
+        for net, net_output in zip(members.tolist(), output, strict=True):
+            plan.evaluate_alone(data, params[net], net_output)
         if plan.choice.n_threads == 1:
             last_of_nets.call = params, n, None, network
         plan.release()
@@ -106,13 +106,13 @@ def predict_nets(
         last_of_nets.plan, calls = plan_for(n), {}
         last_of_nets.call = params, n, calls, network
     prepare = last_of_nets.plan.repeat_prediction
-    for net, of_net in zip(members.tolist(), output, strict=True):
+    for net, net_output in zip(members.tolist(), output, strict=True):
         call = calls.get(net)
         if call is None:
             if len(calls) >= FEW_NETS:
                 calls.clear()
-            call = calls[net] = prepare(inputs_only(features), params[net], of_net)
-        call(X, of_net)
+            call = calls[net] = prepare(inputs_only(features), params[net], net_output)
+        call(X, net_output)
 
 
 def repeated_outputs(
@@ -130,12 +130,12 @@ def repeated_outputs(
     # a mask is no numbers, and what is no list of numbers at all gets a sentence elsewhere
     if members is not None and (members.dtype.kind != "i" or members.ndim != 1 or not members.size):
         return None
-    found = [calls.get(net) for net in (range(len(params)) if members is None else members.tolist())]
-    if None in found:
+    prepared = [calls.get(net) for net in (range(len(params)) if members is None else members.tolist())]
+    if None in prepared:
         return None
-    output, X = np.empty((len(found), last_n, network.n_outputs), params.dtype), features.reshape(-1)
-    for call, of_net in zip(found, output.reshape(len(found), -1), strict=True):
-        call(X, of_net)
+    output, X = np.empty((len(prepared), last_n, network.n_outputs), params.dtype), features.reshape(-1)
+    for call, net_output in zip(prepared, output.reshape(len(prepared), -1), strict=True):
+        call(X, net_output)
     return output
 
 

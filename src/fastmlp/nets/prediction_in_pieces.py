@@ -16,13 +16,13 @@ from .net_base import NetBase
 def predict_in_pieces(predict: Callable[[Any], Any], X: Any, axis: int = 0) -> np.ndarray:
     """Return what `predict` returns for all rows of a source; it is called with each piece.
 
-    axis : that of the rows in the result
+    axis : axis of the rows in the result
     """
     source = as_source(X)
-    found = [on_host(predict(features)) for features, _ in source.pieces() if len(features)]
-    if not found:
+    outputs = [on_host(predict(features)) for features, _ in source.pieces() if len(features)]
+    if not outputs:
         raise ValueError(f"X must have at least one sample, but {source.kind} has none.")
-    return np.concatenate(found, axis)
+    return np.concatenate(outputs, axis)
 
 
 def evaluate_in_pieces(net: NetBase, X: Any, y: Any, sample_weight: Any) -> dict[str, Any]:
@@ -35,13 +35,13 @@ def evaluate_in_pieces(net: NetBase, X: Any, y: Any, sample_weight: Any) -> dict
     if weights_of is None and sample_weight is not None:
         weights = as_numbers(sample_weight, "sample_weight").astype(np.float64)
         weights_of = lambda first, last: weights[..., first:last]
-    *found, n_samples = _scores(net, source, None, metrics, weights_of)
+    *scores, n_samples = _scores(net, source, None, metrics, weights_of)
     if sample_weight is not None and not kept and weights.shape[-1] != n_samples:
         raise ValueError(f"sample_weight must have shape ({n_samples},), but it has shape {weights.shape}.")
     if len(metrics) > 1 and METRIC_NONE not in metrics:  # pieces of labels that look like classes: once more, as labels
-        *found, _ = _scores(net, source, METRIC_THRESHOLD, metrics, weights_of)
+        *scores, _ = _scores(net, source, METRIC_THRESHOLD, metrics, weights_of)
     metric = metrics.pop() if len(metrics) == 1 else METRIC_NONE if METRIC_NONE in metrics else METRIC_THRESHOLD
-    return net._scores(metric, *found)
+    return net._scores(metric, *scores)
 
 
 def _scores(
@@ -67,8 +67,8 @@ def _scores(
             weight = weights_of(n_samples, end)
             share = weight.sum(axis=-1)
             weight = np.where((weight == 0.0).all(axis=-1, keepdims=True), 1.0, weight)  # and no share
-        of_piece, scores = net._scores_of_piece(features, targets, metric, weight)
-        metrics.add(of_piece)
+        piece_metric, scores = net._scores_of_piece(features, targets, metric, weight)
+        metrics.add(piece_metric)
         sums, total, n_samples = sums + share * np.array(scores), total + share, end
     if n_samples == 0:
         raise ValueError(f"X must have at least one sample, but {source.kind} has none, or can be read only once.")

@@ -19,7 +19,7 @@ class Setting(NamedTuple):
 
     default : value in the signature
     reason : why it is there: a library whose users know it, or FILE#FINDING in bench/log
-    bounds : of a number that may differ from net to net of a Population: arguments of errors.checked_setting
+    bounds : arguments of errors.checked_setting, for a number that may differ from net to net of a Population
     in_space : whether the space of a search may have it
     """
 

@@ -149,8 +149,8 @@ class Network:
 
         Parameters
         ----------
-        layer_sizes : as for MLP
-            Numbers of units.
+        layer_sizes : sequence of int
+            Numbers of units, as for MLP.
         settings : dict
             {keyword of MLP: value}; one that is missing has its default. Constants of other losses, such as
             huber_delta, are checked and left out.

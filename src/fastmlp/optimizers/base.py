@@ -155,11 +155,12 @@ class Optimizer:
         -------
         Optimizer
         """
-        found = object.__new__(type(self))  # `replace` would refuse a schedule of a decay that is 0 for this net alone
+        # `replace` would refuse a schedule of a decay that is 0 for this net alone
+        optimizer = object.__new__(type(self))
         for field in fields(self):
             value = getattr(self, field.name)
-            object.__setattr__(found, field.name, float(value[net]) if is_per_net(value) else value)
-        return found
+            object.__setattr__(optimizer, field.name, float(value[net]) if is_per_net(value) else value)
+        return optimizer
 
     def layer_factors(self, shapes: Sequence[tuple[int, int]]) -> np.ndarray:
         """Return factors on the gradients of weights and biases; empty for no factors.

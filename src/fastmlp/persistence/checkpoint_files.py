@@ -132,7 +132,7 @@ class CheckpointFile:
                 f"There is a checkpoint {str(path)!r} already. Go on from it (Checkpoint(..., resume=True), on the "
                 f"command line --resume), or name another file; to start anew, remove it and {others!r}."
             )
-        self.found = self._read() if exists else None
+        self.contents = self._read() if exists else None
         if resume and not exists:
             self._say(f"There is no checkpoint {str(path)!r} yet: the fit starts anew.")
 
@@ -149,7 +149,7 @@ class CheckpointFile:
                 "from a copy, or remove it to start anew."
             )
         try:
-            found = read(previous, self.kind)
+            contents = read(previous, self.kind)
         except ValueError as error:
             raise ValueError(
                 f"{str(self.path)!r} should be a checkpoint, but {reason}; of the one before it, {str(previous)!r}: "
@@ -159,7 +159,7 @@ class CheckpointFile:
             f"{str(self.path)!r} should be a checkpoint, but {reason}. The fit goes on from the one before it, "
             f"{str(previous)!r}."
         )
-        return found
+        return contents
 
     @contextmanager
     def checking_state(self) -> Iterator[None]:
@@ -179,16 +179,16 @@ class CheckpointFile:
     def begin(self, where: str) -> None:
         """Start the timer; where : str     where the fit goes on, such as "after epoch 2 of 10", to say"""
         self.timer.restart(0)
-        if self.found is not None:
+        if self.contents is not None:
             self._say(f"The fit goes on {where}, from {str(self.path)!r}.")
 
     def check_identity(self, identity: Identity) -> None:
         """Raise ValueError if the checkpoint, if there is one, is not of the fit with this identity."""
-        if self.found is None:
+        if self.contents is None:
             return
-        if found := difference(self.found.identity, identity):
+        if change := difference(self.contents.identity, identity):
             raise ValueError(
-                f"{str(self.path)!r} is a checkpoint of another fit: {found}. Repeat the fit that wrote it, or name "
+                f"{str(self.path)!r} is a checkpoint of another fit: {change}. Repeat the fit that wrote it, or name "
                 "another file."
             )
 

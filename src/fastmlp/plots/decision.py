@@ -80,7 +80,7 @@ def boundary(
     names, are_classes = samples.input_names(feature_names), samples.have_classes
     if output is None and network.n_outputs > 1 and samples.targets is not None and samples.classes is None:
         output = 0
-    of_one = output is not None and network.n_outputs > 1
+    is_one_of_several = output is not None and network.n_outputs > 1
     samples = samples if output is None else samples.of_output(output)
     columns = slice(None) if output is None else slice(output, output + 1)
     image = net.predict(points)[:, columns].reshape(resolution, resolution, -1)
@@ -90,14 +90,14 @@ def boundary(
         if samples.classes is not None:
             predicted = probabilities(network, net.predict(samples.X)[:, columns]).argmax(axis=1)
         _paint_classes(ax, probabilities(network, image), place)
-        _draw_samples(ax, samples, features, ["0", "1"] if of_one else samples.class_names(), predicted)
+        _draw_samples(ax, samples, features, ["0", "1"] if is_one_of_several else samples.class_names(), predicted)
         if predicted is not None:
             legend(ax, beside=True, title="class" if samples.labels is None and net.preprocessing is None else None)
             text += f": {percent(np.mean(predicted == samples.classes))} of {counted(len(predicted), 'sample')} right"
     else:
         _paint_values(ax, image[..., 0], place, samples, features)
         text = "Output" if samples.targets is None else "Output, and targets as points"
-    if of_one:
+    if is_one_of_several:
         text += f" (output {output})"
     n_others = samples.X.shape[1] - 2
     if n_others:
@@ -188,8 +188,8 @@ def _draw_samples(
         return
     wrong = np.zeros(len(samples.X), bool) if predicted is None else predicted != samples.classes
     for k, (label, colour) in enumerate(zip(labels, palette(len(labels)), strict=True)):
-        look, of_class = {"color": colour, "marker": MARKERS[k % len(MARKERS)]}, samples.classes == k
-        right, missed = (np.flatnonzero(of_class & mask)[drawn] for mask in (~wrong, wrong))
+        look, is_in_class = {"color": colour, "marker": MARKERS[k % len(MARKERS)]}, samples.classes == k
+        right, missed = (np.flatnonzero(is_in_class & mask)[drawn] for mask in (~wrong, wrong))
         ax.scatter(*points[right].T, s=size, label=label, **white, **look)
         ax.scatter(*points[missed].T, s=1.3 * size, edgecolors=BLACK, linewidths=1.2, zorder=4, **look)
     if wrong.any():

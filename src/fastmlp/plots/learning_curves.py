@@ -54,9 +54,9 @@ def history(history: Any, quantity: str = "loss", *, log: bool | None = None, ax
         )
     if not history.epochs:
         raise ValueError("There is nothing to plot: the history has no finished epoch.")
-    known = {"loss", "accuracy", *history.metrics}
-    if quantity not in known:
-        raise unknown_name("quantity", quantity, sorted(known))
+    quantities = {"loss", "accuracy", *history.metrics}
+    if quantity not in quantities:
+        raise unknown_name("quantity", quantity, sorted(quantities))
     history.record(quantity)  # raises the error that tells why there is no such record
     ax = axes(ax)
     ax.grid(axis="y", color=GRID, linewidth=0.8)

@@ -23,7 +23,7 @@ class PlotSamples(NamedTuple):
     X : (n_samples, n_features)
     targets : (n_samples, n_outputs), or None without y
     classes : (n_samples,) class numbers, or None if the targets are not exclusive classes
-    labels : names of the classes that were given or that an estimator has, or None
+    labels : names of the classes, those of the user's argument or of an estimator, or None
     """
 
     net: Any
@@ -92,7 +92,7 @@ def plot_samples(model: Any, X: Any, y: Any = None, labels: Any = None, *, is_of
     net, classes = getattr(model, "net_", model), getattr(model, "classes_", None)
     is_of_table, has_nets = hasattr(model, "encoded_samples"), hasattr(net, "n_nets")
     if not is_of_table and not hasattr(net, "network"):
-        raise ValueError(f"This plot needs an MLP or a fitted estimator of fastmlp, {_instead_of(net)}.")
+        raise ValueError(f"This plot needs an MLP or a fitted estimator of fastmlp, {_advice(net)}.")
     if is_of_one_net and is_of_table:
         raise ValueError(
             f"This plot takes one net and inputs that are numbers, but {type(model).__name__} takes a table. "
@@ -119,15 +119,15 @@ def plot_samples(model: Any, X: Any, y: Any = None, labels: Any = None, *, is_of
     return samples._replace(targets=targets, classes=class_numbers(targets, network, metric) if exclusive else None)
 
 
-def _instead_of(found: Any) -> str:
+def _advice(model: Any) -> str:
     """Return what was given to a plot that needs a net, and what to give instead."""
-    if hasattr(found, "coefs_"):
-        return f"but it was given {type(found).__name__} of scikit-learn: plot fastmlp.from_sklearn(estimator)"
-    if hasattr(found, "stopped_by") and hasattr(found, "loss"):
-        return f"but it was given {type(found).__name__}: plot the net that was fitted"
-    if hasattr(found, "fit"):
-        return f"but it was given {type(found).__name__}, which is not fitted: call fit first"
-    return f"but it was given {type(found).__name__}"
+    if hasattr(model, "coefs_"):
+        return f"but it was given {type(model).__name__} of scikit-learn: plot fastmlp.from_sklearn(estimator)"
+    if hasattr(model, "stopped_by") and hasattr(model, "loss"):
+        return f"but it was given {type(model).__name__}: plot the net that was fitted"
+    if hasattr(model, "fit"):
+        return f"but it was given {type(model).__name__}, which is not fitted: call fit first"
+    return f"but it was given {type(model).__name__}"
 
 
 def _numbers_of_classes(classes: np.ndarray, y: Any) -> np.ndarray:
@@ -160,7 +160,7 @@ def predicted_probabilities(model: Any, inputs: Any, y: Any, samples: PlotSample
     Those of a net of `fastmlp train` have the temperature of its table, as in `fastmlp predict`: logits divided by a
     temperature give powers of the probabilities.
 
-    inputs, y : samples as they were given
+    inputs, y : the user's samples
     """
     net = samples.net
     if model is not net and np.ndim(y) < 2:

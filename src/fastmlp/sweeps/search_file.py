@@ -35,7 +35,7 @@ class SearchFile:
     @property
     def seed(self) -> int | None:
         """Seed of the search in the file; None if there is none."""
-        return None if self._file.found is None else int(self._file.found.numbers["seed"])
+        return None if self._file.contents is None else int(self._file.contents.numbers["seed"])
 
     def begin(self, search: Search) -> None:
         """Write the file of a search, or check that it is of this one.
@@ -50,7 +50,7 @@ class SearchFile:
         identity, begun = _identity(search), [group for group in search.groups if self._exists(group)]
         self._file.check_identity(identity)
         self._file.begin(f"with {counted(len(begun), 'population')} of {len(search.groups)}")
-        if self._file.found is not None:
+        if self._file.contents is not None:
             return
         if begun:  # of a search whose own file is missing
             path = str(self._file.path)
