@@ -18,6 +18,7 @@ from .runtime.auto_device import WORK_FOR_GPU
 from .runtime.found_devices import DeviceInfo as DeviceInfo
 from .runtime.found_devices import find_cpu, find_cuda
 
+FROM_DLPACK = {"torch": "torch", "jax": "jax.dlpack", "jaxlib": "jax.dlpack"}  # modules with it, by package of arrays
 NO_CONTEXT = nullcontext()  # the host needs no context
 
 
@@ -251,9 +252,5 @@ def to_library_of(result: Any, like: Any) -> Any:
     """Return a device array as an array of the library of `like`, without a copy; NumPy arrays are returned as is."""
     if device_of(result) is None:
         return result
-    library = type(like).__module__.partition(".")[0]
-    if library == "torch":
-        return importlib.import_module("torch").from_dlpack(result)
-    if library in ("jax", "jaxlib"):
-        return importlib.import_module("jax.dlpack").from_dlpack(result)
-    return result
+    module = FROM_DLPACK.get(type(like).__module__.partition(".")[0])
+    return result if module is None else importlib.import_module(module).from_dlpack(result)

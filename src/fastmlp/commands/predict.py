@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import warnings
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -142,12 +143,8 @@ def _write_parquet(pieces: Iterator[pd.DataFrame], file: Any) -> None:
     import pyarrow
     from pyarrow import parquet
 
-    writer = None
-    try:
-        for piece in pieces:
-            table = pyarrow.Table.from_pandas(piece, preserve_index=False)
-            writer = writer or parquet.ParquetWriter(file, table.schema)
-            writer.write_table(table.cast(writer.schema))
-    finally:
-        if writer is not None:
-            writer.close()
+    tables = (pyarrow.Table.from_pandas(piece, preserve_index=False) for piece in pieces)
+    first = next(tables)
+    with parquet.ParquetWriter(file, first.schema) as writer:
+        for table in chain([first], tables):
+            writer.write_table(table.cast(first.schema))

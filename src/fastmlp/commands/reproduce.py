@@ -43,17 +43,15 @@ class Row(NamedTuple):
     agrees: bool | None = None  # None: there is no published value to compare with
 
 
-def mean_interval(values: np.ndarray) -> tuple[float, float]:
-    """Return the 95 % confidence interval of a mean, by the normal approximation."""
-    half = 1.96 * float(values.std(ddof=1)) / sqrt(len(values))
-    return float(values.mean()) - half, float(values.mean()) + half
-
-
 def mean_row(name: str, published: float, values: np.ndarray, digits: int = 2, spread: float = 0.0) -> Row:
-    """Return a row that agrees if the published mean, plus or minus its uncertainty `spread`, is in our interval."""
-    low, high = mean_interval(values)
+    """Return a row that agrees if the published mean, plus or minus its uncertainty `spread`, is in our interval.
+
+    The interval is the 95 % confidence interval of our mean, by the normal approximation.
+    """
+    mean, half = float(values.mean()), 1.96 * float(values.std(ddof=1)) / sqrt(len(values))
+    low, high = mean - half, mean + half
     agrees = low - spread <= published <= high + spread
-    return Row(name, f"{published:g}", f"{values.mean():.{digits}f}", f"{low:.{digits}f} to {high:.{digits}f}", agrees)
+    return Row(name, f"{published:g}", f"{mean:.{digits}f}", f"{low:.{digits}f} to {high:.{digits}f}", agrees)
 
 
 # ---- quickprop

@@ -142,15 +142,14 @@ class TrainOptions:
         """Settings of the recipe that an option gives."""
         return {name: value for name in OF_RECIPE if (value := getattr(self, name)) is not None}
 
-    def checkpoint_of(self, k: int) -> Path:
-        """Return the checkpoint of one of several nets that are trained each by itself: FILE.0, FILE.1 and so on."""
-        return Path(f"{self.checkpoint}.{k}")
-
     def checkpoint_arguments(self, k: int | None) -> dict[str, Any]:
-        """Return the arguments of fit about checkpoints, of net k or of all nets; none if there is no checkpoint."""
+        """Return the arguments of fit about checkpoints; none if there is no checkpoint.
+
+        k : number of one of several nets that are trained each by itself, with FILE.0, FILE.1 and so on; None for all
+        """
         if self.checkpoint is None:
             return {}
-        path = self.checkpoint if k is None else self.checkpoint_of(k)
+        path = self.checkpoint if k is None else f"{self.checkpoint}.{k}"
         return {"checkpoint": Checkpoint(path, EVERY, self.resume)}
 
 

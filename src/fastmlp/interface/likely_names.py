@@ -63,7 +63,7 @@ ALIAS_SIMILARITY, LONG_ALIAS = 0.85, 6  # of a misspelt alias, and letters from 
 MIN_SIMILARITY = 0.6  # least similarity of two spellings for a hint; with a lower one "bce" would match "huber"
 
 
-def likely_name(name: str, choices: list[str], min_similarity: float = MIN_SIMILARITY) -> str | None:
+def likely_name(name: str, choices: list[str]) -> str | None:
     """Return the choice that a lower-case name probably means, by the aliases or by its spelling, or None."""
     alias = name.partition(":")[0].translate(SEPARATORS)  # a device may have an index: "gpu:1"
     for known_name in ALIASES.get(alias, ()):
@@ -71,7 +71,7 @@ def likely_name(name: str, choices: list[str], min_similarity: float = MIN_SIMIL
             return known_name
     from difflib import get_close_matches  # here, since its import takes longer than the rest of this module
 
-    if matches := get_close_matches(name, choices, n=1, cutoff=min_similarity):
+    if matches := get_close_matches(name, choices, n=1, cutoff=MIN_SIMILARITY):
         return matches[0]
     long = [known for known in ALIASES if len(known) >= LONG_ALIAS]
     misspelt = get_close_matches(alias, long, n=1, cutoff=ALIAS_SIMILARITY)

@@ -19,9 +19,8 @@ def seed_of(random_state: Any) -> int:
     """
     if random_state is None:
         return int(np.random.SeedSequence().generate_state(1, np.uint64)[0] >> 1)
-    if isinstance(random_state, int):  # before np.random is needed, which takes 7 ms to import
-        return checked_count("random_state", random_state, at_least=0, at_most=None) % 2**63
-    if isinstance(random_state, (np.random.Generator, np.random.RandomState)):
+    is_int = isinstance(random_state, int)  # asked first, since np.random takes 7 ms to import
+    if not is_int and isinstance(random_state, (np.random.Generator, np.random.RandomState)):
         draw = random_state.integers if isinstance(random_state, np.random.Generator) else random_state.randint
         return int(draw(2**31))
     return checked_count("random_state", random_state, at_least=0, at_most=None) % 2**63

@@ -16,7 +16,7 @@ from ..plots import boundary, calibration, confusion, predictions
 from ..plots import history as plot_history
 from ..plots.samples import plot_samples
 from ..plots.style import import_pyplot, number, percent
-from ..runtime.output_files import check_output, write_text
+from ..runtime.output_files import check_output, write_bytes
 from .html_elements import Page, as_svg
 
 MIN_CALIBRATION_SAMPLES = 30  # fewest samples for a meaningful calibration curve
@@ -131,7 +131,7 @@ def write(
         name, (X, y) = list(parts.items())[-1]  # the validation part, if there is one
         _predictions(page, history, X, y, name, feature_names, labels)
     _settings(page, history)
-    write_text(path, page.html())
+    write_bytes(path, page.html().encode())
 
 
 def _key_figures(page: Page, history: Any) -> None:

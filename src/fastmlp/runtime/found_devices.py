@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import cache, lru_cache, partial
 from typing import Any, NamedTuple
 
-from ..errors import install_command
+from ..errors import counted, install_command
 
 INSTALL = install_command("cuda13", "cuda12 for drivers older than 580")
 NO_DEVICE = 100  # cudaErrorNoDevice: drivers report it, not a count of 0, if there is no GPU or all GPUs are hidden
@@ -41,29 +41,22 @@ class DeviceInfo(NamedTuple):
 
 
 def find_cpu() -> tuple[tuple[Callable[[], DeviceInfo], ...], str]:
-    return (lambda: DeviceInfo("cpu", True, _processor(), ""),), ""
+    return (_describe_cpu,), ""
 
 
-def _processor() -> str:
-    from .thread_count import n_threads_available  # here: `import fastmlp` imports this module
-
-    return _processor_with(n_threads_available())
-
-
-@lru_cache(maxsize=4)
-def _processor_with(n_threads: int) -> str:
+def _describe_cpu() -> DeviceInfo:
     import platform
 
     from llvmlite import binding
 
-    features = binding.get_host_cpu_features()
-    known = (("avx512f", "AVX-512"), ("avx2", "AVX2"), ("neon", "NEON"), ("sse2", "SSE2"))
-    vectors = next((text for key, text in known if features.get(key)), "scalar")
-    threads = f"{n_threads} thread{'s' if n_threads > 1 else ''}"
-    return f"{platform.machine()} {microarchitecture()}, {threads}, {vectors}"
+    from .thread_count import n_threads_available  # here: `import fastmlp` imports this module
+
+    features, threads = binding.get_host_cpu_features(), counted(n_threads_available(), "thread")
+    sets = (("avx512f", "AVX-512"), ("avx2", "AVX2"), ("neon", "NEON"), ("sse2", "SSE2"))
+    vectors = next((text for key, text in sets if features.get(key)), "scalar")
+    return DeviceInfo("cpu", True, f"{platform.machine()} {microarchitecture()}, {threads}, {vectors}", "")
 
 
-@lru_cache(maxsize=1)
 def microarchitecture() -> str:
     """Return the microarchitecture of this machine's processor by LLVM's name, such as "znver4"."""
     from llvmlite import binding

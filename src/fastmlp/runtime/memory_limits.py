@@ -16,15 +16,10 @@ from typing import Any
 from ..errors import MOST_COUNTED
 
 ADDRESSES = 2**47  # bytes of address space of a process, the limit if the system does not report its memory
-LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")  # of a container on Linux
-CONTAINERS = (  # for free_in_container: files of limit, usage and statistics, and the key of reclaimable pages there
-    (LIMITS[0], "/sys/fs/cgroup/memory.current", "/sys/fs/cgroup/memory.stat", "inactive_file"),
-    (
-        LIMITS[1],
-        "/sys/fs/cgroup/memory/memory.usage_in_bytes",
-        "/sys/fs/cgroup/memory/memory.stat",
-        "total_inactive_file",
-    ),
+CGROUP = Path("/sys/fs/cgroup")  # of a container on Linux
+CONTAINERS = (  # files of limit, usage and statistics there, and the key of reclaimable pages in the last one
+    ("memory.max", "memory.current", "memory.stat", "inactive_file"),
+    ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat", "total_inactive_file"),
 )
 SHOWN_LAYERS = 8  # layers that a message names
 LARGE = 2**26  # multiply-adds of a prediction below which its outputs are not checked
@@ -42,8 +37,8 @@ def free_in_container() -> int:
     """Return the bytes that the container of the process has left; ADDRESSES if there is no limit on them."""
     for limit, usage, statistics, cached in CONTAINERS:
         with suppress(OSError, ValueError, KeyError):  # "max" is no limit
-            n_bytes, n_used = int(Path(limit).read_text()), int(Path(usage).read_text())
-            lines = dict(line.split() for line in Path(statistics).read_text().splitlines())
+            n_bytes, n_used = int((CGROUP / limit).read_text()), int((CGROUP / usage).read_text())
+            lines = dict(line.split() for line in (CGROUP / statistics).read_text().splitlines())
             return max(0, n_bytes - n_used + int(lines[cached]))  # pages of files that the system gives back
     return ADDRESSES
 
@@ -54,9 +49,9 @@ def memory_bytes() -> int:
     limits = [ADDRESSES]
     with suppress(AttributeError, ValueError, OSError):  # Windows has no sysconf
         limits.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    for path in LIMITS:
+    for limit, *_ in CONTAINERS:
         with suppress(OSError, ValueError):  # "max" is no limit
-            limits.append(int(Path(path).read_text()))
+            limits.append(int((CGROUP / limit).read_text()))
     return min(n for n in limits if n > 0)
 
 

@@ -59,10 +59,6 @@ def write_bytes(path: str | os.PathLike, data: bytes) -> None:
         file.write(data)
 
 
-def write_text(path: str | os.PathLike, text: str) -> None:
-    write_bytes(path, text.encode())
-
-
 def append(path: str | os.PathLike, lines: bytes) -> None:
     """Append whole lines to a file, which is made if there is none: all of them or, after an error, none.
 

@@ -30,7 +30,6 @@ def test_memory_bytes_is_plausible():
 
 def test_memory_limit_of_a_container_counts_and_what_it_has_used_is_not_free(monkeypatch, tmp_path):
     files = [str(tmp_path / name) for name in ("limit", "usage", "stat")]
-    monkeypatch.setattr(memory_limits, "LIMITS", (str(tmp_path / "absent"), files[0]))
     absent = (*[str(tmp_path / "none")] * 3, "inactive_file")
     monkeypatch.setattr(memory_limits, "CONTAINERS", (absent, (*files, "inactive_file")))
     for limit in ("1000\n", "max\n"):
