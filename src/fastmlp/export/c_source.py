@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 
@@ -188,7 +186,10 @@ def _predict_function(predictor: Predictor, p: str) -> str:
     else:
         lines += _mean_lines(predictor, p, source)
         if predictor.is_regression_scaled:
-            lines += [f"y[{j}] = {text};" for j, text in enumerate(_scaled(predictor, n))]
+            mean, std = (
+                np.broadcast_to(np.asarray(x, np.float64), n).tolist() for x in (predictor.mean, predictor.std)
+            )
+            lines += [f"y[{j}] = (float)((double)y[{j}] * {std[j]!r} + {mean[j]!r});" for j in range(n)]
     return function(f"void {p}predict(const float *x, float *y)", lines)
 
 
@@ -210,9 +211,3 @@ def _mean_lines(predictor: Predictor, p: str, source: str) -> list[str]:
         "}",
         f"for (int j = 0; j < {n}; ++j) y[j] /= {literal(float(n_nets))};",
     ]
-
-
-def _scaled(predictor: Predictor, n: int) -> Sequence[str]:
-    mean, std = (np.broadcast_to(np.asarray(value, np.float64), n) for value in (predictor.mean, predictor.std))
-    scale: Any = zip(mean.tolist(), std.tolist(), strict=True)
-    return [f"(float)((double)y[{j}] * {one_std!r} + {one_mean!r})" for j, (one_mean, one_std) in enumerate(scale)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from typing import NamedTuple
 
 import numpy as np
 
@@ -83,13 +82,8 @@ def _tensor_type(dtype: np.dtype) -> int:
 # ---- nets as nodes: features become outputs, and outputs predictions
 
 
-class Output(NamedTuple):
-    """An output of a graph: its value, its name, its type, and its shape with names for unknown sizes."""
-
-    value: Value
-    name: str
-    dtype: np.dtype
-    shape: tuple[int | str, ...]
+# Output of a graph: its value, its name, its type, and its shape with names for unknown sizes.
+Output = tuple[Value, str, np.dtype, tuple[int | str, ...]]
 
 
 def predictions(graph: Graph, predictor: Predictor, features: Value) -> list[Output]:
@@ -105,8 +99,8 @@ def predictions(graph: Graph, predictor: Predictor, features: Value) -> list[Out
         if predictor.is_regression_scaled:
             scaled = graph.cast(outputs, np.float64) * np.atleast_1d(np.asarray(predictor.std, np.float64))
             outputs = graph.cast(scaled + np.atleast_1d(np.asarray(predictor.mean, np.float64)), dtype)
-        return [Output(outputs, VARIABLE if predictor.kind == NUMBERS else OUTPUT, dtype, ("n_rows", n_outputs))]
-    return [Output(outputs, OUTPUT, dtype, ((predictor.n_nets,) if several else ()) + ("n_rows", n_outputs))]
+        return [(outputs, VARIABLE if predictor.kind == NUMBERS else OUTPUT, dtype, ("n_rows", n_outputs))]
+    return [(outputs, OUTPUT, dtype, ((predictor.n_nets,) if several else ()) + ("n_rows", n_outputs))]
 
 
 def logits_of_layers(graph: Graph, predictor: Predictor, features: Value) -> Value:
@@ -140,9 +134,9 @@ def _class_outputs(graph: Graph, predictor: Predictor, logits: Value) -> list[Ou
     p = _mean_over_nets(graph, each, predictor)
     classes = predictor.classes
     assert classes is not None
-    p_output = Output(p, PROBABILITY, predictor.dtype, ("n_rows", len(classes)))
+    p_output = (p, PROBABILITY, predictor.dtype, ("n_rows", len(classes)))
     if is_multilabel:
         label = graph.cast(p > 0.5 if several else logits > 0.0, np.int64)
-        return [Output(label, LABEL, np.dtype(np.int64), ("n_rows", len(classes))), p_output]
+        return [(label, LABEL, np.dtype(np.int64), ("n_rows", len(classes))), p_output]
     number = graph.add("ArgMax", p if several else logits, axis=1, keepdims=0)
-    return [Output(graph.add("Gather", classes, number), LABEL, classes.dtype, ("n_rows",)), p_output]
+    return [(graph.add("Gather", classes, number), LABEL, classes.dtype, ("n_rows",)), p_output]
