@@ -183,8 +183,8 @@ class OnDisk(NamedTuple):
         from ..streams.shuffled_blocks import Blocks
 
         task = net.task
-        given = task.batch_size, task.shuffle, net.seed, self.memory_limit
-        blocks = Blocks(self.file, *given, samples_of_net(self.data, self.strides, net.number).weight)
+        settings = task.batch_size, task.shuffle, net.seed, self.memory_limit
+        blocks = Blocks(self.file, *settings, samples_of_net(self.data, self.strides, net.number).weight)
         if task.verbose and self.announces and net.number == 0:
             print(self._notice(blocks.n_blocks), file=sys.stderr)
         for epoch in range(net.epochs_done, net.n_epochs):
@@ -213,18 +213,19 @@ class OnDisk(NamedTuple):
 
 def seed_of_block(seed: int, epoch: int, number: int) -> int:
     """Return the seed of shuffling and dropout in block `number` of an epoch."""
-    found = np.random.SeedSequence([seed, epoch, number]).generate_state(1, np.uint64)[0]
-    return int(found >> np.uint64(1))
+    state = np.random.SeedSequence([seed, epoch, number]).generate_state(1, np.uint64)[0]
+    return int(state >> np.uint64(1))
 
 
 # ---- from a source
 
 
 @contextmanager
-def rows_of(X: Any, y: Any, net: NetBase, given: dict[str, Any]) -> Iterator[Any]:
+def rows_of(X: Any, y: Any, net: NetBase, arguments: dict[str, Any]) -> Iterator[Any]:
     """Context with the rows of a fit: (X, y) as arrays, or (rows on disk, None), which are removed at its end.
 
-    given : arguments of fit
+    arguments : dict
+        Keywords of fit.
     """
     if isinstance(X, OnDisk) or not (is_source(X) or names_columns(X, y)):
         yield X, y
@@ -234,12 +235,12 @@ def rows_of(X: Any, y: Any, net: NetBase, given: dict[str, Any]) -> Iterator[Any
     from ..streams.sources import as_source, with_weights
 
     weights: list[np.ndarray] = []
-    named = given["sample_weight"] if isinstance(given["sample_weight"], str) else None
+    named = arguments["sample_weight"] if isinstance(arguments["sample_weight"], str) else None
     source = as_source(X, y) if named is None else with_weights(X, y, named, weights)
-    limit = checked_memory_limit(given["memory_limit"])
-    rows = load(source, net.network, net.dtype, limit, lambda: _check_for_disk(given))
+    limit = checked_memory_limit(arguments["memory_limit"])
+    rows = load(source, net.network, net.dtype, limit, lambda: _check_for_disk(arguments))
     if named is not None:
-        given["sample_weight"] = np.concatenate(weights)
+        arguments["sample_weight"] = np.concatenate(weights)
     if isinstance(rows, RowFile):
         with rows:
             yield OnDisk.of(rows, limit), None
@@ -247,16 +248,16 @@ def rows_of(X: Any, y: Any, net: NetBase, given: dict[str, Any]) -> Iterator[Any
         yield rows.X, rows.y
 
 
-def _check_for_disk(given: dict[str, Any]) -> None:
+def _check_for_disk(arguments: dict[str, Any]) -> None:
     """Refuse, before rows are written to disk, what needs all of them in memory."""
-    if given["batch_size"] is None:
+    if arguments["batch_size"] is None:
         raise ValueError(
             "batch_size is None, all samples in one batch, but they take more than memory_limit. Pass the number "
             "of samples in a step, such as batch_size=256."
         )
-    if takes_all(given["batch_size"], given["optimizer"].rule):
+    if takes_all(arguments["batch_size"], arguments["optimizer"].rule):
         raise ValueError(
-            f"{type(given['optimizer']).__name__} needs all samples in one batch, but they take more than "
+            f"{type(arguments['optimizer']).__name__} needs all samples in one batch, but they take more than "
             "memory_limit. Choose an optimizer that is trained in batches, such as 'adam'."
         )
 

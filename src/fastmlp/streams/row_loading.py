@@ -100,10 +100,10 @@ def load(
                     with about_arguments():
                         before_file()
                     writer = RowFileWriter(widths, dtype)
-                    for kept, given in pieces:
-                        writer.write(kept, smoothed(as_targets(given, network, dtype, len(kept)), network))
+                    for features, raw in pieces:
+                        writer.write(features, smoothed(as_targets(raw, network, dtype, len(features)), network))
                     pieces.clear()
-                    del kept, given
+                    del features, raw
         if metric is None:
             raise ValueError(f"X must have at least one sample, but {source.kind} has none.")
         if writer is None:

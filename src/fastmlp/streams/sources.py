@@ -156,8 +156,8 @@ def targets_beside(y: Any, reader: TableReader = AS_NUMBERS) -> Any:
             raise ValueError(f"y must be an array, or the name of a column, but it is {shown(y)}.")
         return y
     source, parts = as_source(y, None, reader), []
-    for targets, given in source.pieces():
-        if given is not None:
+    for targets, own in source.pieces():
+        if own is not None:
             raise ValueError(f"y must give targets, but it is {source.kind} of pairs.")
         array = np.array(targets)  # a copy: a source may use its buffers again
         parts += [array[:, 0] if hasattr(targets, "columns") and array.shape[1] == 1 else array] * (len(array) > 0)
@@ -172,8 +172,8 @@ def targets_beside(y: Any, reader: TableReader = AS_NUMBERS) -> Any:
 def _beside(source: Source, targets: np.ndarray) -> Iterator[tuple[Any, Any]]:
     """Yield the pieces of a source with as many of the targets."""
     n_rows = 0
-    for X, given in source.pieces():
-        if given is not None:
+    for X, own in source.pieces():
+        if own is not None:
             raise ValueError(f"{source.kind} has targets of its own, so y must be None.")
         first, n_rows = n_rows, n_rows + len(X)
         if n_rows <= len(targets):  # the rows of a longer X are only counted, for the message

@@ -57,10 +57,10 @@ def as_table_source(
 
 
 def _as_frames(text_columns: Sequence[str] | None = None, is_training: bool = False) -> TableReader:
-    known = cache(lambda path: mixed_columns(path, is_training) if text_columns is None else text_columns)
+    text_columns_of = cache(lambda path: mixed_columns(path, is_training) if text_columns is None else text_columns)
 
     def frames_of_csv(path: Path, y: Any) -> Iterator[Any]:
-        pieces = csv_pieces(path, known(path))  # known by a pass of its own, once
+        pieces = csv_pieces(path, text_columns_of(path))  # known by a pass of its own, once
         return (with_text_names(frame, repr(str(path))) for frame in pieces)
 
     return TableReader(frames_of_csv, lambda columns: columns)

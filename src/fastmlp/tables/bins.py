@@ -191,15 +191,15 @@ def _random_units(X: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 def _bins(scores: np.ndarray, targets: np.ndarray, training: np.ndarray) -> np.ndarray:
     """Return the features of bins whose edges come from the training rows, (n_rows, n_features)."""
-    found, n_features = [scores[:, :0]], 0
+    features, n_features = [scores[:, :0]], 0
     for column in scores.T:
         known = training & ~np.isnan(column)
         if known.any() and n_features < MOST_FEATURES:
             edges = leap_edges(column[known], targets[known])
             if len(edges) > 2:
-                found.append(bin_features(np.nan_to_num(column)[:, None], edges[:-1], np.diff(edges)))
+                features.append(bin_features(np.nan_to_num(column)[:, None], edges[:-1], np.diff(edges)))
                 n_features += len(edges) - 1
-    return np.hstack(found)
+    return np.hstack(features)
 
 
 def _held_out_errors(features: np.ndarray, n_without: int, targets: np.ndarray, held: np.ndarray) -> np.ndarray:

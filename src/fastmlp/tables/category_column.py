@@ -72,14 +72,14 @@ class CategoryColumn(Column):
             return None, reason + f", and none is in {MIN_ROWS} rows" * all_rare
         if not frequent:
             n = counted(len(column.distinct), "category", "categories")
-            found = cls(name, tuple(column.distinct), column.n_missing > 0, column.is_text)
-            return found, f"is used as {n}: {hint}" if hint else ""
+            encoder = cls(name, tuple(column.distinct), column.n_missing > 0, column.is_text)
+            return encoder, f"is used as {n}: {hint}" if hint else ""
         least = "" if len(frequent) == MAX_CATEGORIES else f" (in {MIN_ROWS} rows or more)"
         where = "" if is_frequent else f", which are in {100.0 * share:.2g} % of the cells"
         encoded = f"the {len(frequent)} most frequent{least} are encoded{where}"
         note = f"has {len(column.distinct)} categories, and {encoded}; others are zeros"
-        found = cls(name, tuple(frequent), column.n_missing > 0, column.is_text, has_rest=True)
-        return found, f"{note}; {hint}" if hint else note
+        encoder = cls(name, tuple(frequent), column.n_missing > 0, column.is_text, has_rest=True)
+        return encoder, f"{note}; {hint}" if hint else note
 
     @property
     def marks_missing(self) -> bool:  # type: ignore[override]

@@ -145,9 +145,9 @@ def read_numbers(series: pd.Series, reads_booleans: bool = False) -> Reading:
         return Reading(np.full(len(series), np.nan), ~missing)
     codes, cells = pd.factorize(series) if kind == "string" else (np.arange(len(series)), series.astype(object))
     truths = {"true": 1.0, "false": 0.0} if reads_booleans else {}
-    found = [truths[c.lower()] if isinstance(c, str) and c.lower() in truths else number_of(c) for c in cells]
-    values = np.array([*found, None], np.float64)  # None becomes NaN
-    bad = np.array([number is None for number in [*found, np.nan]])
+    numbers = [truths[c.lower()] if isinstance(c, str) and c.lower() in truths else number_of(c) for c in cells]
+    values = np.array([*numbers, None], np.float64)  # None becomes NaN
+    bad = np.array([number is None for number in [*numbers, np.nan]])
     return Reading(values[codes], bad[codes] & ~missing)  # code -1, a missing cell, selects the last value
 
 

@@ -69,9 +69,9 @@ class DateColumn(Column):
         may_be_text = column.kind == "category" and (column.against_categories or len(column.distinct) > MANY_DISTINCT)
         if not may_be_text or not column.are_mostly(ISO_DATE):
             return None
-        found, note = cls._fit_dates(column)
+        encoder, note = cls._fit_dates(column)
         text = f"holds dates as text, and is used as a column of dates{note and '; it ' + note}"
-        return None if found is None else (found, text)
+        return None if encoder is None else (encoder, text)
 
     @classmethod
     def _fit_dates(cls, column: TrainingColumn) -> Found:
@@ -90,8 +90,8 @@ class DateColumn(Column):
             return None, "all of its cells are equal"
         cycles = [key for key, (length, _) in CYCLES.items() if span >= length and np.ptp(np.mod(days, length)) > 1e-9]
         std = float(days.std()) if span else 1.0
-        found = cls(column.name, float(days.mean()), std, tuple(cycles), has_zone, has_missing)
-        return found, said if dates.n_bad else ""
+        encoder = cls(column.name, float(days.mean()), std, tuple(cycles), has_zone, has_missing)
+        return encoder, said if dates.n_bad else ""
 
     @property
     def waves(self) -> tuple[np.ndarray, np.ndarray]:

@@ -76,10 +76,9 @@ def fit_column(series: pd.Series, encoding: NumericEncoding = WITHOUT_TARGETS) -
     The encoder is None for a column that cannot be used; the note is "" if there is nothing to report.
     """
     column = TrainingColumn(series)
-    found, reason = _chosen(column, encoding)
-    if found is None:
-        return None, f"Column {column.name!r} {LEFT_OUT}: {reason}."
-    return found, reason and f"Column {column.name!r} {reason}."
+    encoder, reason = _chosen(column, encoding)
+    note = f"{LEFT_OUT}: {reason}" if encoder is None else reason
+    return encoder, note and f"Column {column.name!r} {note}."
 
 
 def _chosen(column: TrainingColumn, encoding: NumericEncoding) -> tuple[Column | None, str]:
@@ -93,8 +92,8 @@ def _chosen(column: TrainingColumn, encoding: NumericEncoding) -> tuple[Column |
     # `fit` returns (encoder or None, the end of a note), or None for a column of another kind.
     kinds: list[Any] = [CategoryColumn] if is_plain else [NumberColumn, DateColumn, CategoryColumn]
     for kind in kinds:
-        if (found := kind.fit(column, encoding)) is not None:
-            return found  # type: ignore[no-any-return]
+        if (encoder_and_note := kind.fit(column, encoding)) is not None:
+            return encoder_and_note  # type: ignore[no-any-return]
     what = "lists, dictionaries or other objects" if column.kind == "mixed" else column.kind
     return None, f"it holds {what}, not numbers, dates, text, true or false; convert it to numbers to use it"
 
@@ -145,9 +144,9 @@ def encode_columns(
     bounds, width = bounds_of(columns)
     X = np.empty((len(table), width), dtype)
     for column, (start, end) in zip(columns, bounds, strict=True):
-        found = column.encode(table[column.name], X[:, start:end], most_bad)
+        notes_of_column = column.encode(table[column.name], X[:, start:end], most_bad)
         if notes is not None:
-            notes += found
+            notes += notes_of_column
     return X
 
 

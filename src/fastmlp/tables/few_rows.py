@@ -56,9 +56,9 @@ class FewRows:
         X = np.zeros((len(table), self._width), dtype)
         for k in self._left(table, X):
             column, (start, end) = self.columns[k], self._bounds[k]
-            found = column.encode(table[column.name], X[:, start:end])
+            notes_of_column = column.encode(table[column.name], X[:, start:end])
             if notes is not None:
-                notes += found
+                notes += notes_of_column
         return X
 
     def _left(self, table: pd.DataFrame, X: np.ndarray) -> list[int]:
@@ -113,8 +113,8 @@ _prepared: dict[int, FewRows] = {}  # by the address of the columns, which stays
 
 def few_rows(columns: tuple[Column, ...]) -> FewRows:
     """Return the encoder of few rows for these columns: the last one, if there is one for the same tuple."""
-    found = _prepared.pop(id(columns), None) or FewRows(columns)
+    encoder = _prepared.pop(id(columns), None) or FewRows(columns)
     for old in list(_prepared)[: 1 - MOST_KEPT]:  # those that were not used for the longest time
         _prepared.pop(old, None)
-    _prepared[id(columns)] = found
-    return found
+    _prepared[id(columns)] = encoder
+    return encoder

@@ -24,7 +24,7 @@ def classification_metrics(
         "accuracy": (probabilities.argmax(axis=1) == codes).astype(np.float64),
         "log loss": -np.log(class_probabilities, dtype=np.float64),
     }
-    metrics = {name: weighted_mean(of_rows, weights) for name, of_rows in values.items()}
+    metrics = {name: weighted_mean(values_of_rows, weights) for name, values_of_rows in values.items()}
     if probabilities.shape[1] == 2:
         metrics["ROC AUC"] = roc_auc(codes == 1, probabilities[:, 1])
     return metrics

@@ -35,8 +35,8 @@ def mark_of_thousands(texts: Iterable[str]) -> str:
     for text in map(str.strip, texts):
         if SHORT.fullmatch(text):
             has_short = True
-        elif found := GROUPED.fullmatch(text):
-            marks.add(found[1])
+        elif match := GROUPED.fullmatch(text):
+            marks.add(match[1])
         elif any(map(str.isdigit, text)):
             return ""
     return marks.pop() if has_short and len(marks) == 1 else ""
@@ -85,16 +85,16 @@ pandas.to_numeric(table['share'].str.replace('[%]', '', regex=True))"
     texts = [text for text in map(str.strip, texts) if text.lower() not in MISSING_TEXTS]
     bare = {text: SIGN.sub("", text, count=2).strip() for text in texts if not NUMBER.fullmatch(text)}
     for pattern in (THOUSANDS, DECIMAL_COMMA):
-        found = [text for text, number in bare.items() if NUMBER.fullmatch(number) or pattern.fullmatch(number)]
-        if found and len(bare) - len(found) <= MAX_BAD_FRACTION * len(texts):
+        alike = [text for text, number in bare.items() if NUMBER.fullmatch(number) or pattern.fullmatch(number)]
+        if alike and len(bare) - len(alike) <= MAX_BAD_FRACTION * len(texts):
             break
     else:
         return ""
-    used = {sign for text in found for sign in text if sign in SIGNS}
-    used |= {character for text in found for character in bare[text] if character in SEPARATORS}
+    used = {sign for text in alike for sign in text if sign in SIGNS}
+    used |= {character for text in alike for character in bare[text] if character in SEPARATORS}
     used -= {","} if pattern is DECIMAL_COMMA else set()
     characters = "".join(sorted(used))
-    codes = sorted({code for text in found for code in CURRENCIES if code in text})
+    codes = sorted({code for text in alike for code in CURRENCIES if code in text})
     removed = "|".join([f"[{characters}]"] * bool(characters) + codes)
     what, call = " and ".join(map(repr, [*characters, *codes])), f"table[{name!r}]"
     if removed:
@@ -103,6 +103,6 @@ pandas.to_numeric(table['share'].str.replace('[%]', '', regex=True))"
         what = f"{what} and a decimal comma" if removed else "a decimal comma"
         call += ".str.replace('.', '', regex=False).str.replace(',', '.', regex=False)"
     return (
-        f"its texts look like numbers with {what}, such as {found[0]!r}: to use them as numbers, convert them, in "
+        f"its texts look like numbers with {what}, such as {alike[0]!r}: to use them as numbers, convert them, in "
         f"pandas by pandas.to_numeric({call})"
     )

@@ -1,4 +1,4 @@
-"""Reader for tables in CSV and Parquet files.
+"""Reader for tables in CSV files, and names of their columns.
 
 It needs pandas (the extra `table`), which is imported only when a table is read.
 """
@@ -125,19 +125,13 @@ def csv_pieces(path: Path, text_columns: Iterable[str], unchanged: Iterable[str]
 
 def mixed_columns(path: Path, is_training: bool = False) -> tuple[str, ...]:
     """Return the columns of a CSV file that read_table would read as text, by the types in all of its pieces."""
-    from pandas.api import types
-
-    doubtful = columns_with_thousands(path) if is_training else ()
-    kinds: dict[str, set[str]] = {name: {"text"} for name in doubtful}
+    kinds: dict[str, set[str]] = {name: {"O"} for name in (columns_with_thousands(path) if is_training else ())}
     for piece in csv_pieces(path, ()):
         for name, dtype in piece.dtypes.items():
-            if types.is_bool_dtype(dtype):
-                kind = "boolean"
-            else:
-                kind = "number" if types.is_numeric_dtype(dtype) else "text"
-            if kind != "number" or piece[name].notna().any():  # a column without a cell is read as numbers
+            kind = "f" if dtype.kind in "iu" else dtype.kind
+            if kind != "f" or piece[name].notna().any():  # a column without a cell is read as numbers
                 kinds.setdefault(str(name), set()).add(kind)
-    return tuple(name for name, found in kinds.items() if "text" in found or len(found) > 1)
+    return tuple(name for name, kinds_of_cells in kinds.items() if kinds_of_cells not in ({"f"}, {"b"}))
 
 
 def columns_with_thousands(path: Path) -> tuple[str, ...]:

@@ -219,10 +219,10 @@ def check_range(low: np.ndarray, high: np.ndarray, std: np.ndarray | float, call
     too_small = np.broadcast_to((low < high) & (std < SMALLEST), np.shape(low))
     if largest <= LARGEST and not too_small.any():
         return
-    found = f"it holds {largest:g}" if largest > LARGEST else f"all of its values are within {SMALLEST:g} of each other"
+    fault = f"it holds {largest:g}" if largest > LARGEST else f"all of its values are within {SMALLEST:g} of each other"
     raise ValueError(
         f"{called} should hold numbers up to {LARGEST:g} in size, with a standard deviation of {SMALLEST:g} or more, "
-        f"but {found}: multiply it by a constant, as by a choice of other units."
+        f"but {fault}: multiply it by a constant, as by a choice of other units."
     )
 
 
