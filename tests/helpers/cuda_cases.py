@@ -13,15 +13,14 @@ from reference_net import ReferenceMLP
 from reference_random import dropout_mask, epoch_order
 from tolerances import TOLERANCES
 
+import fastmlp
 import fastmlp.execution.gpu_costs
 import fastmlp.execution.thresholds
-from fastmlp import SGD, Adagrad, Adam, AdamW, Quickprop, RMSprop, Rprop
 from fastmlp.execution.gpu_costs import BY_LAYERS, IN_BLOCKS
 from fastmlp.fit import one_net
 from fastmlp.fit.hooks import nets_in_lanes, tuned_calls
 from fastmlp.kernels.formulas.activations import ACTIVATIONS
 from fastmlp.kernels.formulas.counter_rng import fit_seed
-from fastmlp.kernels.formulas.update_rules import RULES
 
 DTYPES = ("float32", "float64")
 # Where a net can be trained. "thread": one net per thread, in populations of small nets. "block": one net per block, in
@@ -29,18 +28,12 @@ DTYPES = ("float32", "float64")
 # a population together, by batched matrix products. "layers": a single net, layer by layer.
 PLACES = ("thread", "block", "workspace", "batched", "layers")
 
+RATES = {"sgd": 0.3, "momentum": 0.1, "nesterov": 0.1, "rmsprop": 0.02, "adagrad": 0.1, "quickprop": 0.2}
 OPTIMIZERS = {
-    "sgd": SGD(0.3),
-    "momentum": SGD(0.1, momentum=0.8),
-    "nesterov": SGD(0.1, momentum=0.8, nesterov=True),
-    "adam": Adam(0.05),
-    "adamw": AdamW(0.05, weight_decay=0.2),
-    "rmsprop": RMSprop(0.02),
-    "adagrad": Adagrad(0.1),
-    "quickprop": Quickprop(0.2),
-    "rprop": Rprop(0.05),
+    name: getattr(fastmlp, kind)(RATES.get(name, 0.05), **settings)
+    for name, (kind, settings) in reference_optimizers.EXAMPLES.items()
 }
-assert {optimizer.rule.name for optimizer in OPTIMIZERS.values()} == {row.name for row in RULES}
+OPTIMIZERS["adamw"] = fastmlp.AdamW(0.05, weight_decay=0.2)
 # The kernels of layers/passes.cu and of single_net/layerwise.cu.
 OF_PASSES = {"gather", "activate", "loss_and_output_delta", "backward"}
 OF_LAYERWISE = {"list_steps", "order_samples", "measure", "update", "reduce_bias_gradients"}

@@ -4,9 +4,10 @@ from typing import NamedTuple
 
 import numpy as np
 from cuda_cases import OPTIMIZERS, own
-from net_cases import targets_for
+from net_cases import HIDDEN, targets_for
 
 from fastmlp import MLP, SGD, AdamW, Population, Quickprop
+from fastmlp.kernels.formulas.losses import LOSSES
 from fastmlp.schedules import Cosine
 
 ROWS = 20
@@ -72,6 +73,19 @@ CASES = {
         "softmax_cross_entropy", "softmax", ("identity", "symmetric_sigmoid"), fit(OPTIMIZERS["momentum"], 5)
     ),
     "atanh": Case("atanh_error", "fahlman_sigmoid", ("tanh", "fahlman_sigmoid"), fit(OPTIMIZERS["adam"], 10)),
+}
+# Rows of the tables that no case above has.
+_ROWS = {case.fit["optimizer"].rule.name for case in CASES.values()} | {case.loss for case in CASES.values()}
+_ROWS |= {name for case in CASES.values() for name in case.hidden}
+_OUTPUTS = {row.name: (row.outputs or ("identity",))[0] for row in LOSSES if row.name not in _ROWS}
+CASES |= {name: Case(name, output, ("tanh", "tanh"), fit(SGD(0.1), 7)) for name, output in _OUTPUTS.items()}
+CASES |= {
+    name: Case("squared_error", "identity", (name, "tanh"), fit(SGD(0.1), 7)) for name in HIDDEN if name not in _ROWS
+}
+CASES |= {
+    name: Case("squared_error", "identity", ("tanh", "tanh"), fit(optimizer))
+    for name, optimizer in OPTIMIZERS.items()
+    if optimizer.rule.name not in _ROWS
 }
 # Where nets train (cuda_cases.PLACES), how many, and the cases. A thread's net is small and drops no units.
 _NO_DROPOUT = [name for name in CASES if "dropout" not in name]

@@ -13,6 +13,7 @@ import reference_optimizers
 from net_cases import reference_of
 from tolerances import TOLERANCES
 
+import fastmlp
 from fastmlp import MLP, SGD, Adagrad, Adam, AdamW, Quickprop, RMSprop, Rprop
 from fastmlp.kernels.cpu.workspace import LARGE_NET_PARAMS
 from fastmlp.kernels.structs import HYPER
@@ -28,6 +29,11 @@ RULES = (
     Adagrad(0.05, epsilon=1e-4),
     Quickprop(0.05, growth=1.5),
     Rprop(0.02, growth=1.1, shrink=0.4, smallest=1e-3, biggest=0.1),
+)
+RULES += tuple(  # rows of the table that are not above
+    getattr(fastmlp, kind)(0.01, **settings)
+    for name, (kind, settings) in reference_optimizers.EXAMPLES.items()
+    if name not in {optimizer.rule.name for optimizer in RULES}
 )
 LAYERS = {"weights": 2.0, (0, "weights"): 0.5, -1: 3.0, (1, "biases"): 0.0}  # learning_rate_factors, and in each layer
 OF_LAYERS = ((1, 1), (2, 0), (6, 3))  # the factors of weights and biases that they are

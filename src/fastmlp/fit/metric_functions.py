@@ -18,6 +18,7 @@ from ..callbacks import METRIC_SIGNS, MONITORS
 from ..data.arrays import on_host
 from ..data.targets import unsmoothed
 from ..errors import accepts_n_arguments, is_number, shown, unknown_name
+from ..kernels.formulas.activations import Activation
 from ..kernels.structs import METRIC_ARGMAX, METRIC_NONE, Samples
 from ..network.logits import log_sigmoid, log_softmax
 from ..network.spec import Network
@@ -105,15 +106,25 @@ METRICS: dict[str, Metric] = {
     "roc_auc": _roc_auc,
 }
 assert METRICS.keys() == METRIC_SIGNS.keys()
-# Output activations that are ascending, and that round to the ends of their range: outputs near them have lost what
-# distinguishes their samples.
-SATURATING = "sigmoid", "softmax", "tanh", "softsign", "symmetric_sigmoid", "fahlman_sigmoid"
+MIDDLE = np.linspace(-5.0, 5.0, 101)  # of pre-activations
+
+
+def saturates(row: Activation) -> bool:
+    """Whether an output activation is ascending, and rounds to both ends of its range.
+
+    Outputs near the ends have lost what distinguishes their samples.
+    """
+    if row.name == "softmax" or not np.isfinite([row.low, row.high]).all():
+        return row.name == "softmax"
+    with np.errstate(over="ignore"):
+        ends = row.value(np.float32([-1e9, 1e9]))
+    return np.array_equal(ends, np.float32([row.low, row.high])) and bool((np.diff(row.value(MIDDLE)) > 0).all())
 
 
 def takes_logits(metric: Metric, network: Network) -> bool:
     """Return whether a metric is one of the logits of a net, and not of its outputs."""
-    name = network.output_row.name
-    return (metric is _log_loss and name in ("sigmoid", "softmax")) or (metric is _roc_auc and name in SATURATING)
+    row = network.output_row
+    return (metric is _log_loss and row.name in ("sigmoid", "softmax")) or (metric is _roc_auc and saturates(row))
 
 
 def _measured(
