@@ -91,7 +91,7 @@ class GpuOfWorkers(InPlace):
 
 
 @pytest.fixture
-def gpu_of_workers(emulated_cuda):
+def gpu_of_workers(emulated_cuda, monkeypatch):
     executor, module = GpuOfWorkers(), sys.modules["fastmlp.devices"]  # fastmlp.devices is the function
     find, load = module.find_cuda, module._import_backend
 
@@ -102,12 +102,11 @@ def gpu_of_workers(emulated_cuda):
         assert kind == "cpu" or executor.is_visible, "the program that fits has no GPU"
         return load(kind)
 
-    with pytest.MonkeyPatch.context() as patches:
-        patches.setattr(module, "find_cuda", visible_gpus)
-        patches.setattr(module, "_import_backend", visible_backend)
-        patches.setitem(module.KINDS, "cuda", module.KINDS["cuda"]._replace(find=visible_gpus))
-        patches.setattr(module, "WORK_FOR_GPU", WorkForGpu(1, 1, 1))
-        yield executor
+    monkeypatch.setattr(module, "find_cuda", visible_gpus)
+    monkeypatch.setattr(module, "_import_backend", visible_backend)
+    monkeypatch.setitem(module.KINDS, "cuda", module.KINDS["cuda"]._replace(find=visible_gpus))
+    monkeypatch.setattr(module, "WORK_FOR_GPU", WorkForGpu(1, 1, 1))
+    return executor
 
 
 def fit_auto(n_nets, executor, **arguments):

@@ -6,9 +6,10 @@ sources they compile are in cuda_emulator.sources.
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+import importlib
+from contextlib import contextmanager, nullcontext
 from functools import partial
-from unittest import mock
+from threading import Lock
 
 import numpy as np
 
@@ -19,6 +20,29 @@ from .state import settings
 
 ROWS = 24
 SOFTMAX = {"loss": "softmax_cross_entropy"}
+
+
+_lock = Lock()
+_patched = {}  # (module, name) -> (number of fits inside, what was there before)
+
+
+@contextmanager
+def patched(module, name, value):
+    """Context in which a name of a module has another value; of fits in several threads, the last one restores it."""
+    owner, key = importlib.import_module(f"fastmlp.{module}"), (module, name)
+    with _lock:
+        n, before = _patched.get(key, (0, getattr(owner, name)))
+        _patched[key] = n + 1, before
+        setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        with _lock:
+            n, before = _patched[key]
+            _patched[key] = n - 1, before
+            if n == 1:
+                del _patched[key]
+                setattr(owner, name, before)
 
 
 def _trained(
@@ -35,7 +59,7 @@ def _trained(
     X = rng.normal(size=(n_rows, sizes[0])).astype(dtype)
     y = rng.integers(0, sizes[-1], n_rows) if "loss" in net and sizes[-1] > 1 else rng.random((n_rows, sizes[-1]))
     arguments = {"hidden_activation": "gelu", "device": "cuda", "random_state": 0, "dtype": dtype} | net
-    with mock.patch("fastmlp.execution.gpu_costs.ESTIMATED_COSTS", BY_LAYERS) if batched else nullcontext():
+    with patched("execution.gpu_costs", "ESTIMATED_COSTS", BY_LAYERS) if batched else nullcontext():
         nets = fastmlp.MLP(sizes, **arguments) if n_nets == 1 else fastmlp.Population(sizes, n_nets, **arguments)
         settings.free = X.nbytes if streams else None
         if fit is None:
@@ -51,13 +75,13 @@ def _trained(
 
 def _in_workspace(dtype, **arguments):
     """Train nets with the arrays of a block in global memory."""
-    with mock.patch("fastmlp.kernels.cuda.population.train.shared_limit", return_value=0):
+    with patched("kernels.cuda.population.train", "shared_limit", lambda: 0):
         return _trained(dtype, **arguments)
 
 
 def _in_parts(dtype, **arguments):
     """Evaluate in parts of 30 rows, too."""
-    with mock.patch("fastmlp.execution.thresholds.DEVICE_EVALUATION_ROWS", 30):
+    with patched("execution.thresholds", "DEVICE_EVALUATION_ROWS", 30):
         return _trained(dtype, uses=True, **arguments)
 
 

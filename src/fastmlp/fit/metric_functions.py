@@ -117,8 +117,10 @@ def saturates(row: Activation) -> bool:
     if row.name == "softmax" or not np.isfinite([row.low, row.high]).all():
         return row.name == "softmax"
     with np.errstate(over="ignore"):
-        ends = row.value(np.float32([-1e9, 1e9]))
-    return np.array_equal(ends, np.float32([row.low, row.high])) and bool((np.diff(row.value(MIDDLE)) > 0).all())
+        ends = row.value(np.array([-1e9, 1e9], np.float32))
+    return np.array_equal(ends, np.array([row.low, row.high], np.float32)) and bool(
+        (np.diff(row.value(MIDDLE)) > 0).all()
+    )
 
 
 def takes_logits(metric: Metric, network: Network) -> bool:
