@@ -193,18 +193,14 @@ def is_usable() -> bool:
     return False
 
 
-_warned: list[Path] = []
-
-
+@cache  # Python's own "once" is per code line and filter, which pytest and others reset
 def _warn_of_folder(folder: Path, reason: str) -> None:
-    if not _warned:  # Python's own "once" is per code line and filter, which pytest and others reset
-        _warned.append(folder)
-        warnings.warn(
-            f"Compiled kernels cannot be kept in {str(folder)!r} ({reason}), so that each process compiles them anew. "
-            "Set NUMBA_CACHE_DIR to a folder that belongs to you and to which you can write, but nobody else can.",
-            RuntimeWarning,
-            stacklevel=2,
-        )
+    warnings.warn(
+        f"Compiled kernels cannot be kept in {str(folder)!r} ({reason}), so that each process compiles them anew. "
+        "Set NUMBA_CACHE_DIR to a folder that belongs to you and to which you can write, but nobody else can.",
+        RuntimeWarning,
+        stacklevel=2,
+    )
 
 
 def save(path: Path, code: bytes) -> None:

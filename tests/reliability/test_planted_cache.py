@@ -34,7 +34,7 @@ def load(tmp_path, monkeypatch):
 
     def as_a_new_process():
         monkeypatch.setattr(object_cache, "_reasons", {})
-        monkeypatch.setattr(object_cache, "_warned", [])
+        object_cache._warn_of_folder.cache_clear()
         monkeypatch.setattr(call, "_functions", {})
         signal.alarm(60)  # ends the test run if the load waits for a planted pipe
         with warnings.catch_warnings(record=True) as messages:

@@ -142,24 +142,21 @@ class EpochBatches(Batches):
         if not config.shuffle or epoch == self._epoch:
             return
         self._epoch = -1  # until the order is complete: if this is interrupted, no epoch has an order
-        self._draw_order(module, data.n_samples, config.seed, epoch, is_on_device(data.X))
-        self._epoch = epoch
-
-    def _draw_order(self, module: Module, n: int, seed: int, epoch: int, on_device: bool) -> None:
-        if not on_device:
+        n, seed = data.n_samples, config.seed
+        if not is_on_device(data.X):
             self._order = np.zeros(n, np.int64) if self._order is None else self._order
             call("formulas.counter_rng.draw_order", None, n, seed, epoch, np.zeros(BLOCK, np.uint64), self._order)
-            return
-        if self._order is None:
-            with checked_allocation(
-                "the order of the samples", ORDER_BYTES * n, "Use fewer samples, or shuffle=False."
-            ):
-                self._order, self._lists = cupy.empty(n, np.int32), cupy.empty((2, n), np.int32)
-        heads, nexts = self._lists
-        heads.fill(0)
-        grid = (-(-n // PER_BLOCK),)
-        module["list_steps"](grid, PER_BLOCK, n, seed, epoch, heads, nexts)
-        module["order_samples"](grid, PER_BLOCK, n, seed, epoch, heads, nexts, self._order)
+        else:
+            if self._order is None:
+                remedy = "Use fewer samples, or shuffle=False."
+                with checked_allocation("the order of the samples", ORDER_BYTES * n, remedy):
+                    self._order, self._lists = cupy.empty(n, np.int32), cupy.empty((2, n), np.int32)
+            heads, nexts = self._lists
+            heads.fill(0)
+            grid = (-(-n // PER_BLOCK),)
+            module["list_steps"](grid, PER_BLOCK, n, seed, epoch, heads, nexts)
+            module["order_samples"](grid, PER_BLOCK, n, seed, epoch, heads, nexts, self._order)
+        self._epoch = epoch
 
     def take(self, module: Module, data: Samples, config: TrainConfig, batch: int, rows: int) -> Batch:
         """Return the clock's batch, with its number in the epoch and its number of rows.

@@ -55,8 +55,8 @@ def test_another_version_of_numba_is_another_machine(monkeypatch, tmp_path):
 
 
 @pytest.fixture
-def unwarned(monkeypatch):
-    monkeypatch.setattr(object_cache, "_warned", [])
+def unwarned():
+    object_cache._warn_of_folder.cache_clear()
 
 
 def test_unwritable_folder_warns_once(tmp_path, monkeypatch, unwarned):
