@@ -242,7 +242,7 @@ def rows_of(X: Any, y: Any, net: NetBase, arguments: dict[str, Any]) -> Iterator
     if named is not None:
         arguments["sample_weight"] = np.concatenate(weights)
     if isinstance(rows, RowFile):
-        with rows:
+        with closing(rows):
             yield OnDisk.of(rows, limit), None
     else:
         yield rows.X, rows.y

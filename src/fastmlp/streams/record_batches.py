@@ -54,13 +54,8 @@ def parquet_files(path: Path) -> list[Path]:
     return [file for file, _ in data]
 
 
-def parquet_batches(file: Path, piece_cells: int = PIECE_BYTES // 8) -> Iterator[Any]:
-    """Yield the record batches of a Parquet file; a second thread reads the next one while one is in use."""
-    return read_ahead(_batches_of_file(file, piece_cells))
-
-
-def _batches_of_file(file: Path, piece_cells: int) -> Generator[Any, None, None]:
-    """Yield the record batches of a file.
+def parquet_batches(file: Path, piece_cells: int = PIECE_BYTES // 8) -> Generator[Any, None, None]:
+    """Yield the record batches of a Parquet file.
 
     What has been read stays in memory until the end of a row group, which a writer may make as large as the file. So
     row groups are read one after another, and with a buffer: without one, the whole row group would be read at once.
@@ -87,12 +82,14 @@ def parquet_errors(source: Path | str) -> Iterator[None]:
 def pieces_of_files(path: Path, read: Callable[[Iterator[Any], list[str]], Iterator[Any]]) -> Iterator[Any]:
     """Yield what `read` yields of a Parquet file, or of each of a folder; its name is added to a ValueError.
 
+    A second thread reads the next record batch while one is in use.
+
     read : function (record batches, columns of earlier ones, as for uniform_pieces)
     """
     columns: list[str] = []
     for file in parquet_files(path):
         with place_in_errors(repr(str(file))):
-            yield from read(parquet_batches(file), columns)
+            yield from read(read_ahead(parquet_batches(file)), columns)
 
 
 # ---- batches of any kind

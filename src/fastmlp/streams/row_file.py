@@ -130,12 +130,6 @@ class RowFile:
         if self._temporary is not None:
             self._temporary.remove()
 
-    def __enter__(self) -> RowFile:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
 
 class RowFileWriter:
     """Writes a row file, piece by piece; `finish` returns it. Without it, `discard` removes what was written.

@@ -5,7 +5,6 @@ What can be read is what sources.py reads, and all table files that tables/table
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
@@ -26,7 +25,7 @@ from ..tables.table_files import (
     with_text_names,
 )
 from .record_batches import frame_of_arrow, import_pyarrow, parquet_errors, pieces_of_files, uniform_pieces
-from .source_kinds import is_array_file, is_arrow
+from .source_kinds import is_array_file
 from .sources import Source, TableReader, as_source, targets_beside
 
 if TYPE_CHECKING:
@@ -51,8 +50,6 @@ def as_table_source(
     ValueError
         If X is nothing that can be read.
     """
-    if not is_array_file(X) and (is_arrow(X) or isinstance(X, (str, os.PathLike))):
-        import_pandas()
     return as_source(X, y, _as_frames(text_columns, is_training))
 
 

@@ -1,5 +1,7 @@
 """Blocks of a row file: each epoch visits every row once, in an order of its own, within the memory limit."""
 
+from contextlib import closing
+
 import numpy as np
 import pytest
 
@@ -18,7 +20,7 @@ def rows(monkeypatch):
     monkeypatch.setattr(module, "CHUNK_BYTES", 600)
     X = np.arange(3.0 * N, dtype=np.float32).reshape(N, 3)
     net = MLP((3, 4, 1))
-    with load(Source("rows", lambda: iter([(X, X[:, :1])])), net.network, net.dtype, 1_000) as found:
+    with closing(load(Source("rows", lambda: iter([(X, X[:, :1])])), net.network, net.dtype, 1_000)) as found:
         yield found
 
 
