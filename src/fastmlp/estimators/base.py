@@ -164,6 +164,7 @@ class BaseMLP(FittedNet, Exportable, BaseEstimator, ABC):
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = CONSTRAINTS
     _input_tags: ClassVar[tuple[str, ...]] = ("sparse",)
+    _net_settings: ClassVar[tuple[str, ...]]  # parameters that MLP and Population have by the same names
 
     # ---- methods of the subclasses
 
@@ -184,10 +185,6 @@ class BaseMLP(FittedNet, Exportable, BaseEstimator, ABC):
     @abstractmethod
     def _loss_name(self) -> str:
         """Return the name of the loss as MLP knows it."""
-
-    def _net_settings(self) -> dict[str, Any]:
-        """Return further keyword arguments of MLP and Population."""
-        return {}
 
     def _training_weights(self, samples: SplitSamples) -> np.ndarray | None:
         return samples.weights
@@ -240,17 +237,16 @@ class BaseMLP(FittedNet, Exportable, BaseEstimator, ABC):
         """
         before = self.__dict__.copy()
         try:
-            fitted: Self = self._fit(X, y, sample_weight, validation_data)
+            return self._fit(X, y, sample_weight, validation_data)
         except BaseException:
             if self.__dict__.get("net_") is before.get("net_"):  # the classes and columns must remain those of the net
                 self.__dict__.clear()
                 self.__dict__.update(before)
             raise
-        return fitted
 
     def _fit(
         self, X: Any, y: Any, sample_weight: Any, validation_data: Any, incremental: bool = False, classes: Any = None
-    ) -> Any:
+    ) -> Self:
         """Train the net; arguments as for fit and partial_fit of the subclasses.
 
         incremental : whether this is a partial_fit

@@ -80,6 +80,8 @@ class MLPClassifier(Scores, ClassifierMixin, BaseMLP):
 
     loss = "log_loss"  # as of scikit-learn's
 
+    _net_settings = ("label_smoothing",)
+
     class_weight: Any = None
     label_smoothing: float = 0.0
 
@@ -126,8 +128,7 @@ class MLPClassifier(Scores, ClassifierMixin, BaseMLP):
             raise ValueError(
                 f"classes are {self.classes_.tolist()} since the first call, but now {np.unique(classes).tolist()}."
             )
-        fitted: Self = self._fit(X, y, sample_weight, None, incremental=True, classes=classes)
-        return fitted
+        return self._fit(X, y, sample_weight, None, incremental=True, classes=classes)
 
     def predict(self, X: Any) -> np.ndarray:
         """Return the most likely class of each sample.
@@ -225,9 +226,6 @@ class MLPClassifier(Scores, ClassifierMixin, BaseMLP):
 
     def _loss_name(self):
         return "binary_cross_entropy" if self._is_multilabel or self.n_outputs_ == 1 else "softmax_cross_entropy"
-
-    def _net_settings(self):
-        return {"label_smoothing": self.label_smoothing}
 
     def _training_weights(self, samples: SplitSamples):
         if self.class_weight is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,7 +9,6 @@ import numpy as np
 from sklearn.utils.validation import validate_data
 
 from ..data.checked_samples import checked_pair
-from ..mlp import MLP
 from .array_input import (
     Fitted,
     checked_sample_weights,
@@ -19,7 +17,6 @@ from .array_input import (
     refuse_dates_among_columns,
     refuse_missing_dates,
 )
-from .epoch_rules import EpochRules
 from .parameters import dtype_of
 from .single_net import SplitSamples
 
@@ -46,21 +43,11 @@ def _layers(name: str, of_layout: str, doc: str) -> Any:
 class FittedNet(Fitted):
     """Mixin with the net of an estimator, its weights, and its samples after scikit-learn's checks."""
 
-    solver: Any
-    learning_rate: str
-    learning_rate_init: float
-    power_t: float
-    net_: MLP
-    t_: int
-    _rules: EpochRules
-    n_features_in_: int
-    _encode: Callable[[np.ndarray], np.ndarray]
-
     coefs_ = _layers("coefs_", "weights", "Weights of each layer, (fan_in, fan_out), as views into net_.params.")
     intercepts_ = _layers("intercepts_", "biases", "Biases of each layer, (fan_out,), as views into net_.params.")
 
     @property
-    def _optimizer(self) -> SimpleNamespace:
+    def _optimizer(self: Any) -> SimpleNamespace:
         """Present learning rate, which programs read from scikit-learn's private attribute of this name."""
         rate = self._rules.learning_rate if self.__sklearn_is_fitted__() else 0.0
         if not rate:
@@ -82,13 +69,13 @@ class FittedNet(Fitted):
         with explaining(X, dtype):
             return validate_data(self, X, **others, accept_sparse=["csr", "csc"], dtype=dtype, reset=reset)
 
-    def _held_out(self, validation_data: Any) -> SplitSamples:
+    def _held_out(self: Any, validation_data: Any) -> SplitSamples:
         X, y, *given = checked_pair(validation_data)
         X, y = self._validated(X, y, reset=False)
         weights = checked_sample_weights(given[0], X) if given else None
         return SplitSamples(dense(X), y, self._encode(y), weights)
 
-    def _features(self, X: Any) -> Any:
+    def _features(self: Any, X: Any) -> Any:
         """Return X validated, dense and in a floating dtype.
 
         Plain arrays of the right shape and a floating dtype skip scikit-learn's checks.

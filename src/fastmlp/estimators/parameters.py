@@ -133,12 +133,15 @@ def batch_size_of(estimator: Any, n_samples: int) -> int:
 # ---- conventions of scikit-learn
 
 
-def sklearn_initial_params(rng: np.random.RandomState, layout: Layout, activation: str) -> np.ndarray:
+def sklearn_initial_params(rng: np.random.RandomState, sizes: tuple[int, ...], activation: str) -> np.ndarray:
     """Return initial parameters (n_params,), the same numbers that scikit-learn draws from the same rng.
 
     Weights and biases are drawn from U(-b, b) with b = sqrt(f / (fan_in + fan_out)), where f = 2 for sigmoid units and
     6 for others.
+
+    sizes : layer sizes
     """
+    layout = Layout(sizes)
     check_params(layout.layer_sizes, layout.n_params, 8)
     factor = 2.0 if activation == "sigmoid" else 6.0
     bounds = [sqrt(factor / (i + j)) for i, j in layout.shapes]

@@ -74,6 +74,7 @@ class MLPRegressor(Scores, RegressorMixin, BaseMLP, OfLoss):
     """
 
     _classifier = "MLPClassifier"
+    _net_settings = ("huber_delta",)
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {**CONSTRAINTS, "loss": [StrOptions(LOSSES)]}
 
     huber_delta: float = 1.0
@@ -106,8 +107,7 @@ class MLPRegressor(Scores, RegressorMixin, BaseMLP, OfLoss):
         AttributeError
             For solver="lbfgs".
         """
-        fitted: Self = self._fit(X, y, sample_weight, None, incremental=True)
-        return fitted
+        return self._fit(X, y, sample_weight, None, incremental=True)
 
     def predict(self, X: Any) -> np.ndarray:
         """Return predictions.
@@ -142,9 +142,6 @@ class MLPRegressor(Scores, RegressorMixin, BaseMLP, OfLoss):
 
     def _loss_name(self):
         return self.loss
-
-    def _net_settings(self):
-        return {"huber_delta": self.huber_delta}
 
     def _score_from_history(self, held_out):
         mean = np.average(held_out.targets, axis=0, weights=held_out.weights)

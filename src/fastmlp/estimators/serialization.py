@@ -31,12 +31,6 @@ FITTED: dict[str, tuple[type, ...]] = {
 ARRAYS = ("_mean", "_std")
 # Records of the training, which predictions do not need: versions before 0.3 pass over them.
 RECORDS = "best_settings_", "tuning_results_"
-# Of earlier versions.
-FORMER_RECORDS = ("validation_scores_",)
-FORMER_PARAMS = {
-    "calibration", "callbacks", "dtype", "eval_metric", "n_bins", "net_weights", "patience", "refit", "schedule",
-    "text_features", "warm_start",
-}  # fmt: skip
 
 
 def description_of(estimator: Any) -> dict[str, Any]:
@@ -89,6 +83,8 @@ def _labels(classes: np.ndarray) -> dict[str, Any]:
 def restored(net: Any, description: dict[str, Any], classes: dict[str, Any]) -> Any:
     """Return the fitted estimator, from a loaded net and the description that `description_of` returned.
 
+    Parameters and records that estimators do not have, such as those of earlier versions, are passed over.
+
     net : MLP or Population
     classes : the tabular estimator classes, by name
 
@@ -98,15 +94,11 @@ def restored(net: Any, description: dict[str, Any], classes: dict[str, Any]) -> 
         If the description is damaged.
     """
     kind = classes[description["class"]]
-    given = description["params"].items()
-    params = {name: _from_json(value) for name, value in given if name not in FORMER_PARAMS}
-    estimator: Any = kind(**params)
+    params, names = description["params"], set(kind._get_param_names())
+    estimator: Any = kind(**{name: _from_json(params[name]) for name in names & params.keys()})
     for name, value in description.get("records", {}).items():  # older files have none
-        if name in FORMER_RECORDS:
-            continue
-        if name not in RECORDS:
-            raise ValueError(f"its estimator has an unknown record {name!r}")
-        setattr(estimator, name, _from_json(value))
+        if name in RECORDS:
+            setattr(estimator, name, _from_json(value))
     for name, value in description["fitted"].items():
         if not isinstance(value, FITTED[name]):
             raise ValueError(f"its estimator has the {name} {value!r}")
@@ -115,14 +107,14 @@ def restored(net: Any, description: dict[str, Any], classes: dict[str, Any]) -> 
         if name not in ARRAYS:
             raise ValueError(f"its estimator has an unknown array {name!r}")
         setattr(estimator, name, np.array(values, np.float64))
-    names = [str(name) for name in description["names"]]
-    if len(names) != estimator.n_features_in_ or estimator.n_outputs_ < 1:
+    columns = [str(name) for name in description["names"]]
+    if len(columns) != estimator.n_features_in_ or estimator.n_outputs_ < 1:
         raise ValueError(
-            f"its estimator has {counted(len(names), 'name')} for {counted(estimator.n_features_in_, 'column')}"
+            f"its estimator has {counted(len(columns), 'name')} for {counted(estimator.n_features_in_, 'column')}"
         )
-    estimator._names = names
+    estimator._names = columns
     if description["has_names"]:
-        estimator.feature_names_in_ = np.array(names, dtype=object)
+        estimator.feature_names_in_ = np.array(columns, dtype=object)
     estimator.notes_ = tuple(map(str, description["notes"]))
     estimator._takes_more_columns = bool(description.get("takes_more_columns", False))  # older files lack it
     if net.preprocessing is not None:

@@ -17,7 +17,6 @@ from ..fit.optimizer_state import OptimizerState
 from ..interface.user_warnings import warn_user
 from ..kernels.jit.compile_time import notices
 from ..mlp import MLP
-from ..network.parameter_layout import Layout
 from ..runtime.ctrl_c import stop_flag
 from .array_input import NON_FINITE
 from .epoch_rules import EpochRules, ObjectiveOfEpochs, sum_of_squares
@@ -105,7 +104,7 @@ class Training:
         self.settings = net_settings(estimator) | {"l2": self.penalty / self.scale.objective}
 
     def initial_params(self, rng: np.random.RandomState) -> np.ndarray:
-        return sklearn_initial_params(rng, Layout(self.sizes), activation_of(self.estimator))
+        return sklearn_initial_params(rng, self.sizes, activation_of(self.estimator))
 
     def fit(
         self, nets: Any, samples: SplitSamples, held_out: SplitSamples | None, continues: bool = False, **further: Any
@@ -142,7 +141,7 @@ def net_settings(estimator: Any) -> dict[str, Any]:
         "init": "zeros",  # sklearn_initial_params draws the parameters
         "dtype": dtype_of(estimator),
         "device": estimator.device,
-        **estimator._net_settings(),
+        **{name: getattr(estimator, name) for name in estimator._net_settings},
     }
 
 
@@ -163,7 +162,7 @@ def train_net(
     incremental : whether this is a partial_fit: one epoch, with the optimiser state of the last call
     """
     if params is None:
-        params = sklearn_initial_params(rng, Layout(sizes), activation_of(estimator))
+        params = sklearn_initial_params(rng, sizes, activation_of(estimator))
     samples, held_out = split(estimator, samples, held_out, rng)
     training = Training(estimator, sizes, len(samples.X), samples.weights)
     estimator.net_ = net = MLP(sizes, **training.settings, random_state=int(rng.randint(2**31 - 1)))

@@ -30,7 +30,7 @@ from .encoded_rows import MOST_SEED, EncodedRows, FileRows, Rows, Targets, fold_
 from .folds import fit_each, folds_at_once
 from .recipe_fit import LEAST_WITH_TRIAL, Budget, FitsInTime, fit_nets, make_nets, planned_in_time
 from .recipes import OF_CLASSES, OF_LABELS, OF_NUMBERS, Recipe
-from .tuning import Found, Search, Tuning
+from .tuning import Search, Tuning
 
 DTYPE = "float32"  # of the nets
 
@@ -57,7 +57,7 @@ class TableModel:
         none; None without folds
     n_wanted, left_out : number of nets that there were to train and, if some have not come to their end, their result
         with the number of those that had begun
-    searched, found : fields of Recipe that a search compares, and its Found; None without one
+    searched, found : fields of Recipe that a search compares, and the search; None without one
     interrupted : whether Ctrl-C has ended the search or the training, or came while the nets were calibrated
     """
 
@@ -74,7 +74,7 @@ class TableModel:
     nets: Any = field(init=False)
     history: Any = field(init=False)
     searched: list[str] | None = field(default=None, init=False)
-    found: Found | None = field(default=None, init=False)
+    found: Search | None = field(default=None, init=False)
     out_of_fold: np.ndarray | None = field(default=None, init=False)
     left_out: tuple[PopulationResult, int] | None = field(default=None, init=False)
     temperature: float = field(default=1.0, init=False)

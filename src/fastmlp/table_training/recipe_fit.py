@@ -28,7 +28,7 @@ from ..history import History
 from ..initialization import UniformByFanIn
 from ..kernels.jit.compile_time import Stopwatch
 from ..mlp import MLP
-from ..optimizers import AdamW, Optimizer
+from ..optimizers import AdamW
 from ..population import Population
 from ..runtime.ctrl_c import StopFlag, stop_flag
 from ..runtime.thread_count import with_threads
@@ -93,11 +93,6 @@ def make_nets(
     return MLP(sizes, **further) if n_nets == 1 else Population(sizes, n_nets, **further)
 
 
-def make_optimizer(recipe: Recipe) -> Optimizer:
-    """Return the optimiser of a recipe. Raises ValueError if a setting is invalid."""
-    return AdamW(recipe.learning_rate, weight_decay=recipe.weight_decay, clip_norm=CLIP_NORM)
-
-
 def fit_nets(
     net: Any, rows: Any, held_out: Rows | None, recipe: Recipe, budget: Budget | None = None, **further: Any
 ) -> Any:
@@ -114,7 +109,7 @@ def fit_nets(
         "sample_weight": rows.weights,
         "validation_data": held_out,
         "batch_size": recipe.batch_rows(rows.n_rows),
-        "optimizer": make_optimizer(recipe),
+        "optimizer": AdamW(recipe.learning_rate, weight_decay=recipe.weight_decay, clip_norm=CLIP_NORM),
         "schedule": SCHEDULE,
         "early_stopping": None if held_out is None else EarlyStopping(recipe.patience),
     }

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import ceil, inf, nan
 from typing import Any, NamedTuple
 
@@ -110,23 +110,6 @@ class Trial:
     losses: np.ndarray | None = None
 
 
-class Found(NamedTuple):
-    """Result of a search.
-
-    recipe : the best one, or the one that was given
-    trials : configurations that were trained, the chosen one first
-    note : a sentence on what was searched and chosen
-    interrupted : whether Ctrl-C ended the search
-    net : the best net of an interrupted search, an MLP or a population of one net; else None
-    """
-
-    recipe: Recipe
-    trials: list[Trial]
-    note: str
-    interrupted: bool = False
-    net: Any = None
-
-
 def rungs_of(n: int, epochs: int) -> list[tuple[int, int]]:
     """Return the rungs of a search of n configurations: (number of configurations, epochs) of each.
 
@@ -141,6 +124,7 @@ def rungs_of(n: int, epochs: int) -> list[tuple[int, int]]:
     return [(ceil(n / FACTOR**k), ceil(epochs / FACTOR ** (n_rungs - 1 - k))) for k in range(n_rungs)]
 
 
+@dataclass
 class Search:
     """Search of the settings of a recipe: its configurations, its rungs, and the best net so far.
 
@@ -151,40 +135,41 @@ class Search:
     make_nets : returns untrained nets for (number of features, seed, recipe, number of nets)
     budget : time that is left for all
     verbose : amount of output, as for Population.fit
+
+    After run:
+
+    recipe : the best one, or the one that was given
+    trials : configurations that were trained, the chosen one first
+    note : a sentence on what was searched and chosen
+    interrupted : whether Ctrl-C ended the search
+    net : the best net so far, an MLP or a population of one net
     """
 
-    def __init__(
-        self,
-        recipe: Recipe,
-        tuning: Tuning,
-        searched: list[str],
-        seed: int,
-        encoded: Callable[[Recipe], EncodedRows],
-        make_nets: Callable[[int, int, Recipe, int], Any],
-        budget: Budget | None = None,
-        verbose: Any = 0,
-    ):
-        self._recipe, self._tuning, self._seed, self._encoded, self._make = recipe, tuning, seed, encoded, make_nets
-        self._searched, self._budget = searched, Budget() if budget is None else budget
-        self._verbose = checked_verbose(verbose)
-        self.trials = list[Trial]()
-        self.interrupted = self.out_of_time = False
-        self.net: Any = None  # the best net so far
-        self.net_score, self.net_recipe = -inf, recipe
-        self._weights: np.ndarray | None = None  # of the held-out rows
+    recipe: Recipe
+    tuning: Tuning
+    searched: list[str]
+    seed: int
+    encoded: Callable[[Recipe], EncodedRows]
+    make_nets: Callable[[int, int, Recipe, int], Any]
+    budget: Budget = field(default_factory=Budget)
+    verbose: Any = 0
+    interrupted: bool = field(default=False, init=False)
+    out_of_time: bool = field(default=False, init=False)
+    net: Any = field(default=None, init=False)
+    net_score: float = field(default=-inf, init=False)
 
-    def run(self, flag: StopFlag) -> Found:
-        """Compare configurations, until Ctrl-C sets the flag or the time for the search is over.
+    def run(self, flag: StopFlag) -> Search:
+        """Compare configurations, until Ctrl-C sets the flag or the time for the search is over; return the search.
 
         Raises
         ------
         KeyboardInterrupt
             If no net has been trained before Ctrl-C.
         """
-        n = self._tuning.n
-        self._rng, self._budget = np.random.default_rng([self._seed, n]), Budget(TUNING_SHARE * self._budget.left())
-        n_rows = self._encoded(self._recipe).training.n_rows
-        self.trials = [Trial(row) for row in configurations(self._recipe, self._searched, n, n_rows, self._rng)]
+        n, recipe = self.tuning.n, self.recipe
+        self._rng, self._budget = np.random.default_rng([self.seed, n]), Budget(TUNING_SHARE * self.budget.left())
+        n_rows = self.encoded(recipe).training.n_rows
+        self.trials = [Trial(row) for row in configurations(recipe, self.searched, n, n_rows, self._rng)]
         try:
             self._train_rungs(flag)
         except KeyboardInterrupt:  # Ctrl-C before the first step of a population
@@ -192,15 +177,15 @@ class Search:
         if self.interrupted and self.net is None:
             raise KeyboardInterrupt
         best = self.best()
+        self.note = self._sentence(best)
+        self.recipe = self.net_recipe if self.interrupted else replace(recipe, **best.settings)
         tried = [trial for trial in self.trials if trial.epochs]
-        trials = sorted(tried, key=lambda trial: (trial is not best, -trial.epochs, -trial.score))
-        if self.interrupted:
-            return Found(self.net_recipe, trials, self._sentence(best), True, self.net)
-        return Found(replace(self._recipe, **best.settings), trials, self._sentence(best))
+        self.trials = sorted(tried, key=lambda trial: (trial is not best, -trial.epochs, -trial.score))
+        return self
 
     def _train_rungs(self, flag: StopFlag) -> None:
-        members, n_done, verbose = list(range(len(self.trials))), 0, self._verbose
-        rungs = rungs_of(len(self.trials), self._recipe.epochs)
+        members, n_done, verbose = list(range(len(self.trials))), 0, checked_verbose(self.verbose)
+        rungs = rungs_of(len(self.trials), self.recipe.epochs)
         total = sum(n + (k > 0) for k, (n, _) in enumerate(rungs))  # at most
         best_score = lambda: f"best score {self.net_score:.5g}" if self.net_score > -inf else ""
         with Progress(total, verbose, "tuning", bar=verbose < 2) as bar:
@@ -212,7 +197,7 @@ class Search:
                     start = f"tuning {number + 1}/{len(rungs)}: {of_rung}"
                     print(f"{start}, {best_score()}" if best_score() else start, flush=True)
                 recipes = [self._recipe_of(k, epochs) for k in members]
-                found = [self._encoded(recipe) for recipe in recipes]
+                found = [self.encoded(recipe) for recipe in recipes]
                 for group in groups_of_recipes(recipes, list(map(id, found))):
                     self._train_group([members[k] for k in group], [recipes[k] for k in group], found[group[0]])
                     n_done += len(group)
@@ -222,7 +207,7 @@ class Search:
                         return
 
     def _recipe_of(self, k: int, epochs: int) -> Recipe:
-        recipe = replace(self._recipe, **self.trials[k].settings)
+        recipe = replace(self.recipe, **self.trials[k].settings)
         return replace(recipe, n_nets=1, n_folds=1, epochs=epochs, patience=min(recipe.patience, epochs))
 
     def _train_group(self, members: list[int], recipes: list[Recipe], data: EncodedRows) -> None:
@@ -230,7 +215,7 @@ class Search:
         recipe, held_out = joint_recipe(recipes), data.held_out
         assert held_out is not None
         seed = int(self._rng.integers(2**31))
-        nets = self._make(data.training.n_features, seed, recipe, len(members))
+        nets = self.make_nets(data.training.n_features, seed, recipe, len(members))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DivergenceWarning)  # such a configuration is one of the bad ones
             result = fit_nets(nets, data.training, held_out, recipe, budget=self._budget, verbose=0)
@@ -265,7 +250,7 @@ class Search:
 
     def _sentence(self, best: Trial) -> str:
         """Return what was searched and chosen, for the notes of a model."""
-        (n, _, names, title), first = self._tuning, self.trials[0]
+        (n, _, names, title), first = self.tuning, self.trials[0]
         n_tried = len([trial for trial in self.trials if trial.epochs])
         tried = f"{n_tried} of {counted(n, 'configuration')}" if n_tried < n else counted(n, "configuration")
         if self.interrupted:

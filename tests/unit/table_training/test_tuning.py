@@ -80,7 +80,6 @@ def test_the_best_configuration_is_chosen(known):
     assert [trial.epochs for trial in found.trials[:4]] == [36] * 4  # three, and the preset
     assert found.recipe == RECIPE.__class__(**vars(RECIPE) | found.trials[0].settings)
     assert not found.interrupted
-    assert found.net is None
     assert f"learning_rate_init={rates[0]:.3g}" in found.note
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -158,6 +159,13 @@ class TabularMLPClassifier(SourceScores, ClassifierMixin, BaseTabular):
     def _predictions_of(self, logits):
         return np.exp(log_probabilities_of(logits, self.net_.network, self._is_multilabel, self.temperature_))
 
+    def _of_classes(self, predict, X):
+        """Return what a function of class_probabilities says of a table, which is read in pieces if it is a source."""
+        if is_source(X):
+            return in_pieces(partial(self._of_classes, predict), X)
+        features = self._features(X)  # an error if there is no net
+        return predict(self.net_, features, self._is_multilabel, self.temperature_)
+
     def predict(self, X: Any) -> np.ndarray:
         """Return the predicted classes; for multilabel classification, the labels whose probability is above one half.
 
@@ -171,11 +179,8 @@ class TabularMLPClassifier(SourceScores, ClassifierMixin, BaseTabular):
         ndarray of shape (n_samples,), or of int64 and shape (n_samples, n_labels)
             Class labels, or 0 and 1 for multilabel classification.
         """
-        if is_source(X):
-            return in_pieces(self.predict, X)
-        features = self._features(X)
-        found = likeliest(self.net_, features, self._is_multilabel, self.temperature_)
-        return found.astype(np.int64) if self._is_multilabel else self.classes_[found]
+        numbers = self._of_classes(likeliest, X)
+        return numbers.astype(np.int64) if self._is_multilabel else self.classes_[numbers]
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Return class probabilities.
@@ -191,10 +196,7 @@ class TabularMLPClassifier(SourceScores, ClassifierMixin, BaseTabular):
             Columns in the order of `classes_`; rows sum to 1. For multilabel classification, each column is the
             probability of one label.
         """
-        if is_source(X):
-            return in_pieces(self.predict_proba, X)
-        features = self._features(X)
-        return probabilities(self.net_, features, self._is_multilabel, self.temperature_)
+        return self._of_classes(probabilities, X)
 
     def predict_log_proba(self, X: Any) -> np.ndarray:
         """Return the logarithm of predict_proba, computed from logits: finite even where a probability rounds to 0.
@@ -208,10 +210,7 @@ class TabularMLPClassifier(SourceScores, ClassifierMixin, BaseTabular):
         -------
         ndarray of float64, shape (n_samples, n_classes)
         """
-        if is_source(X):
-            return in_pieces(self.predict_log_proba, X)
-        features = self._features(X)
-        return log_probabilities(self.net_, features, self._is_multilabel, self.temperature_)
+        return self._of_classes(log_probabilities, X)
 
     def _predictor(self):
         net = self._net()

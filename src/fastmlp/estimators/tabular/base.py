@@ -33,7 +33,6 @@ from ..serialization import description_of
 from .checks import (
     PARAMETERS,
     estimator_recipe,
-    warn_of_interrupted_end,
     warn_of_interrupted_history,
     warn_of_missing_nets,
     warn_of_other_order,
@@ -46,16 +45,6 @@ from .table_data import TableData, names_target, target_apart
 
 if TYPE_CHECKING:
     from typing_extensions import Self
-
-# Attributes that not every fit sets.
-RECORDS = (
-    "loss_curve_",
-    "validation_loss_curve_",
-    "oof_prediction_",
-    "temperature_",
-    "tuning_results_",
-    "best_settings_",
-)
 
 
 @with_entries_of(TabularParameters)
@@ -181,6 +170,9 @@ class BaseTabular(Exportable, TableData, TabularParameters, ABC):
         """
         before = self.__dict__.copy()
         try:
+            for name in before:
+                if name.endswith("_"):  # of the last fit
+                    del self.__dict__[name]
             self._fit(X, y, sample_weight, validation_data, memory_limit)
         except BaseException:  # columns of this fit do not go with nets of the last one
             self.__dict__.clear()
@@ -222,7 +214,10 @@ class BaseTabular(Exportable, TableData, TabularParameters, ABC):
             self._finish(model, name)
             was_cut = model.found is not None and model.found.interrupted
             if flag.is_set() and not was_cut and not was_interrupted(model.history):
-                warn_of_interrupted_end()
+                warn_user(
+                    "The fit was interrupted after its nets were trained. They are kept, and predict; what was still "
+                    "to be done, if anything, such as a training on all rows, is left out."
+                )
 
     def _prepare(self, model: TableModel, X: Any, y: Any, sample_weight: Any, validation_data: Any) -> EncodedRows:
         """Return the rows of a table in memory as the nets of a model take them, after checks of all data."""
@@ -257,8 +252,6 @@ class BaseTabular(Exportable, TableData, TabularParameters, ABC):
 
     def _finish(self, model: TableModel, name: str) -> None:
         """Set the fitted attributes, and warn of what has ended early; name : of y"""
-        for record in RECORDS:  # of an earlier fit
-            self.__dict__.pop(record, None)
         found, net, history = model.found, model.nets, model.history
         self.columns_, self.notes_, self.n_iter_ = model.columns, model.notes, model.n_epochs
         self.net_, self.history_ = net, history

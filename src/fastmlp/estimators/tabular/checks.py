@@ -166,11 +166,3 @@ def warn_of_missing_nets(result: PopulationResult, n_begun: int, n_nets: int) ->
         f"{reason}: {result.n_finished} of {counted(n_nets, 'net')} had come to their end, and {n_nets - n_begun} had "
         f"not begun. {outcome}"
     )
-
-
-def warn_of_interrupted_end() -> None:
-    """Warn that Ctrl-C came after the nets of a fit were trained."""
-    warn_user(
-        "The fit was interrupted after its nets were trained. They are kept, and predict; what was still to be "
-        "done, if anything, such as a training on all rows, is left out."
-    )

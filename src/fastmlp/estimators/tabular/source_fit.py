@@ -28,8 +28,6 @@ from ...tables.target import distinct_labels
 from .checks import warn_of_target_copies, warn_of_targets
 from .table_data import as_piece, refuse_missing
 
-NOT_LEARNED = {"net_"}  # attributes of an estimator that the first pass does not set
-
 
 class SourceFit(StreamedFit):
     """A fit of a tabular estimator to a table that is read piece by piece.
@@ -43,7 +41,7 @@ class SourceFit(StreamedFit):
         y = as_targets_file(X, y)
         super().__init__(model, X, y, memory_limit)
         self._estimator, self._X, self._y, self._validation_data = estimator, X, y, validation_data
-        self._learner = copy.copy(estimator)  # a fit in memory may still follow, or go on with the nets of the last one
+        self._learner = copy.copy(estimator)  # a fit in memory may still follow
         self._counts, self._labels = Counter[Any](), list[np.ndarray]()  # of classes: rows, and distinct labels
         self.name = y if isinstance(y, str) else "y"
         # Pieces of a source that can perhaps be read only once, as long as they fit.
@@ -76,8 +74,7 @@ class SourceFit(StreamedFit):
                 given.set_state(model.generator.get_state())  # another fit with it draws other numbers
             if self._validation_data is not None:
                 found = found._replace(held_out=learner._held_out(self._validation_data))
-            vars(estimator).pop("feature_names_in_", None)  # of an earlier fit
-            vars(estimator).update({name: value for name, value in vars(learner).items() if name not in NOT_LEARNED})
+            vars(estimator).update(vars(learner))
             if model.problems:
                 warn_user(as_lines(model.problems, "notes_"))
             table, y = self.drawn

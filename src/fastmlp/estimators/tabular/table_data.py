@@ -46,10 +46,7 @@ class TableData(Fitted, BaseEstimator):
 
     categorical_features: Any
     columns_: tuple[Column, ...]
-    net_: Any
-    history_: Any
     n_outputs_: int
-    notes_: tuple[str, ...]
     _loss: str  # of the nets
     _class_weights: np.ndarray | None = None
     _names: list[str]  # of the columns of X at fit
