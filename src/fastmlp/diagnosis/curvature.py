@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
@@ -28,21 +27,17 @@ LENGTHS = 10.0 ** np.arange(-6.0, 3.0, 0.125)  # lengths of first steps that are
 
 
 @np.errstate(all="ignore")  # exploded nets are measured too
-def measure_curvature(
-    model: ModelUnderTest, X: np.ndarray, Y: np.ndarray, n_iterations: int, used_rate: Any = np.nan
-) -> dict[str, np.ndarray]:
+def measure_curvature(model: ModelUnderTest, X: np.ndarray, Y: np.ndarray, n_iterations: int) -> dict[str, np.ndarray]:
     """Measure the loss around each net, (n_nets,) each.
 
     gradient : norm of the gradient
     largest_curvature, smallest_curvature : eigenvalues of the Hessian
     best_step, best_gain : learning rate whose single descent step lowers the loss most, and by how much
     safe_step, safe_gain : learning rate that suits the largest curvature, 1 / |largest|, and the decrease in one step
-    used_gain : decrease in one descent step with the learning rate of the training
 
     X : (n_samples, n_features)
     Y : (n_samples, n_outputs)
     n_iterations : number of Lanczos iterations
-    used_rate : learning rate of the training, a number or (n_nets,); NaN if unknown
     """
     max_samples = int(np.clip(FLOPS / (6.0 * max(1, model.params.shape[1])), *SAMPLE_LIMITS))
     rows = sample_rows(len(X), max_samples)
@@ -62,7 +57,6 @@ def measure_curvature(
         "best_gain": np.maximum(best_gain, 0.0),
         "safe_step": safe_step,
         "safe_gain": np.maximum(gain_of(np.minimum(safe_step, 1e12)), 0.0),
-        "used_gain": gain_of(np.broadcast_to(np.asarray(used_rate, np.float64), norm.shape)),
     }
 
 

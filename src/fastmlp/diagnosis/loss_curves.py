@@ -74,9 +74,7 @@ def _curve_of_losses(losses: Any, validation: np.ndarray | None) -> Curve:
     if loss.ndim != 1:
         raise ValueError(f"A history must be one loss per epoch, (epochs,), but it has shape {loss.shape}.")
     epochs, diverged = np.arange(1, len(loss) + 1), bool(loss.size and not np.isfinite(loss[-1]))
-    if validation is None:
-        return Curve(epochs, loss[:, None], None, diverged)
-    return Curve(epochs, loss[:, None], validation.astype(np.float64)[:, None], diverged)
+    return Curve(epochs, loss[:, None], None if validation is None else validation[:, None], diverged)
 
 
 def _curve_of_population(result: PopulationResult) -> Curve:
@@ -123,8 +121,8 @@ def with_recorded_loss(model: ModelUnderTest, X: np.ndarray, Y: np.ndarray, curv
 
 NUMBERS = (
     "epochs first_record last_record lowest_record last_fall change half_change swing back_and_forth trend projected "
-    "projected_loss kept_epoch best_epoch kept_training_loss kept_validation_loss validation_rise gap "
-    "validation_change validation_projected"
+    "projected_loss kept_epoch best_epoch kept_training_loss kept_validation_loss "
+    "lowest_validation_loss validation_change validation_projected"
 )
 
 
@@ -145,8 +143,7 @@ def shape_of(curve: Curve | None, base_loss: np.ndarray, noise: np.ndarray | flo
     kept_epoch : epoch whose parameters the net has
     best_epoch : epoch with the lowest validation loss
     kept_training_loss, kept_validation_loss : losses of the kept epoch
-    validation_rise : validation / lowest validation loss - 1
-    gap : validation / training - 1
+    lowest_validation_loss : that of any epoch
     validation_change, validation_projected : like `change` and `projected`, for the validation loss
     diverged, stopped_early : 1 or 0
 
@@ -181,7 +178,7 @@ def shape_of(curve: Curve | None, base_loss: np.ndarray, noise: np.ndarray | flo
         "kept_training_loss": np.where(epochs[kept_row] == kept_epoch, loss[kept_row, nets], np.nan),
     }
     if curve.validation is not None and len(curve.validation):
-        result |= _of_validation(result["kept_training_loss"], curve, kept_row, base_loss)
+        result |= _of_validation(curve, kept_row, base_loss)
     if len(epochs) < MIN_RECORDS:
         return result
     recent = (epochs[:, None] > (1.0 - RECENT) * end) & np.isfinite(loss)
@@ -215,25 +212,20 @@ def shape_of(curve: Curve | None, base_loss: np.ndarray, noise: np.ndarray | flo
     }
 
 
-def _of_validation(
-    kept_training_loss: np.ndarray, curve: Curve, kept_row: np.ndarray, base_loss: np.ndarray
-) -> dict[str, np.ndarray]:
+def _of_validation(curve: Curve, kept_row: np.ndarray, base_loss: np.ndarray) -> dict[str, np.ndarray]:
     """Return the part of a shape that comes from the validation records."""
     held_out = np.asarray(curve.validation, np.float64)
     n = min(len(held_out), len(curve.epochs))
     held_out = np.where(np.isfinite(held_out[:n]), held_out[:n], np.nan)
-    kept_loss = held_out[np.minimum(kept_row, n - 1), np.arange(len(base_loss))]
     shape = shape_of(Curve(curve.epochs[:n], held_out), base_loss)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return {
-            "best_epoch": curve.epochs[np.where(np.isfinite(held_out), held_out, np.inf).argmin(axis=0)].astype(float),
-            "kept_validation_loss": kept_loss,
-            "validation_rise": kept_loss / _nanmin(held_out) - 1.0,
-            "gap": kept_loss / kept_training_loss - 1.0,
-            "last_fall": shape["last_fall"],
-            "validation_change": shape["change"],
-            "validation_projected": shape["projected"],
-        }
+    return {
+        "best_epoch": curve.epochs[np.where(np.isfinite(held_out), held_out, np.inf).argmin(axis=0)].astype(float),
+        "kept_validation_loss": held_out[np.minimum(kept_row, n - 1), np.arange(len(base_loss))],
+        "lowest_validation_loss": shape["lowest_record"],
+        "last_fall": shape["last_fall"],
+        "validation_change": shape["change"],
+        "validation_projected": shape["projected"],
+    }
 
 
 def _mean_where(are_in: np.ndarray, loss: np.ndarray) -> np.ndarray:

@@ -26,7 +26,7 @@ ITERATIONS = (16, 5)  # Lanczos iterations for a single net, and for each net of
 OF_WEIGHTS = (  # what is unknown of a forward function
     "saturated_units layer_of_saturated_units dead_units layer_of_dead_units duplicate_units layer_of_duplicate_units "
     "first_to_last_layer largest_to_last_layer positive_weights weight_size mask_noise mask_share mask_loss gradient "
-    "largest_curvature smallest_curvature best_step best_gain safe_step safe_gain used_gain"
+    "largest_curvature smallest_curvature best_step best_gain safe_step safe_gain"
 )
 
 
@@ -113,7 +113,7 @@ def measure(
     with limit_blas_threads(model):
         rows = sample_rows(len(X), n_measured(len(X), model.n_nets))
         bounds, base, floor = output_bounds(model, X, Y), base_loss_of(model, Y), floor_of(model, Y)
-        arrays = _of_training(model, X[rows], Y[rows], bounds, settings) | _of_validation(model, validation)
+        arrays = _of_training(model, X[rows], Y[rows], bounds) | _of_validation(model, validation)
         noise = arrays["mask_noise"] * np.sqrt(len(rows) / len(X))
         return Evidence(
             model=model,
@@ -146,30 +146,26 @@ def _places(model: ModelUnderTest) -> tuple[str, ...]:
 
 
 def _in_chunks(
-    model: ModelUnderTest, n_values: int, measured: Callable[[ModelUnderTest, slice], dict[str, np.ndarray]]
+    model: ModelUnderTest, n_values: int, measured: Callable[[ModelUnderTest], dict[str, np.ndarray]]
 ) -> dict[str, np.ndarray]:
     """Return the measurements of each net by name, (n_nets,); as many nets at a time as MAX_VALUES allows.
 
     n_values : float64 values that the measurement of a net needs
     """
     size = max(1, MAX_VALUES // n_values)
-    members = [slice(k, k + size) for k in range(0, model.n_nets, size)]
-    chunks = [measured(model.of_nets(some), some) for some in members]
+    chunks = [measured(model.of_nets(slice(k, k + size))) for k in range(0, model.n_nets, size)]
     return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
 
 
-def _of_training(
-    model: ModelUnderTest, X: np.ndarray, Y: np.ndarray, bounds: Bounds, settings: TrainingSettings
-) -> dict[str, np.ndarray]:
+def _of_training(model: ModelUnderTest, X: np.ndarray, Y: np.ndarray, bounds: Bounds) -> dict[str, np.ndarray]:
     """Return the measurements of each net on training samples by name, (n_nets,).
 
     first_bad : int, index into `places` where NaN or infinity first arises, 0 if all values are finite
     merged_samples : fraction of samples that share an output with samples of other targets
     share_out_of_reach : fraction of the targets beyond the bounds of the outputs
     """
-    rates = np.broadcast_to(np.asarray(settings.learning_rate / (1.0 - settings.momentum), np.float64), (model.n_nets,))
 
-    def measured(chunk: ModelUnderTest, members: slice) -> dict[str, np.ndarray]:
+    def measured(chunk: ModelUnderTest) -> dict[str, np.ndarray]:
         zs, outputs = chunk.forward(X)
         found = _of_outputs(chunk, zs[-1], outputs[-1], Y)
         found["first_bad"] = _first_bad(chunk, outputs, found["loss"])
@@ -177,8 +173,7 @@ def _of_training(
         found["share_out_of_reach"] = np.full(chunk.n_nets, _fraction_beyond(Y, bounds))
         if not model.has_weights:
             return found | dict.fromkeys(OF_WEIGHTS.split(), np.full(chunk.n_nets, np.nan))
-        n_iterations = ITERATIONS[model.n_nets > 1]
-        curvature = measure_curvature(chunk, X, Y, n_iterations, rates[members])
+        curvature = measure_curvature(chunk, X, Y, ITERATIONS[model.n_nets > 1])
         return found | _of_layers(chunk, zs, outputs, Y) | curvature | draw_masks(chunk, X, Y)
 
     pairs = len(X) * model.n_outputs if len(X) <= MAX_SAMPLES else 0
@@ -190,7 +185,6 @@ def _of_outputs(model: ModelUnderTest, z: np.ndarray, out: np.ndarray, Y: np.nda
 
     explained : fraction of the targets' variance that the outputs explain
     variation : standard deviation of the outputs over the samples, relative to that of the targets
-    mean_gap : mean output - mean target
     agreement : correlation of outputs and targets
     """
     unknown, centred = np.full(len(out), np.nan), Y - Y.mean(axis=0)
@@ -207,7 +201,6 @@ def _of_outputs(model: ModelUnderTest, z: np.ndarray, out: np.ndarray, Y: np.nda
             "variation": spread / np.sqrt(variance) if variance > 0 else unknown,
             "lowest_output": out.min(axis=(1, 2)),
             "highest_output": out.max(axis=(1, 2)),
-            "mean_gap": (out.mean(axis=1) - Y.mean(axis=0)).mean(axis=1),
             "agreement": np.where(norm > 0, (out_centred * centred).sum(axis=(1, 2)) / norm, 0.0),
         }
 
@@ -271,7 +264,7 @@ def _of_validation(model: ModelUnderTest, samples: CheckedSamples | None) -> dic
     rows = sample_rows(len(samples.X), MAX_ROWS)
     X, Y = samples.X[rows], samples.Y[rows]
 
-    def measured(chunk: ModelUnderTest, _: slice) -> dict[str, np.ndarray]:
+    def measured(chunk: ModelUnderTest) -> dict[str, np.ndarray]:
         zs, outputs = chunk.forward(X)
         found = _of_outputs(chunk, zs[-1], outputs[-1], Y)
         return {

@@ -78,7 +78,7 @@ def test_curvature_of_a_linear_net_equals_its_hessian(rng):
     """The mean of (X w + b - y)**2 has the Hessian 2 / n [X 1]' [X 1]."""
     net = MLP((3, 1), dtype="float64", random_state=0)
     X, Y = rng.normal(size=(50, 3)), rng.normal(size=(50, 1))
-    found = {name: value[0] for name, value in measure_curvature(model(net), X, Y, 10, used_rate=0.01).items()}
+    found = {name: value[0] for name, value in measure_curvature(model(net), X, Y, 10).items()}
     A = np.hstack([X, np.ones((50, 1))])
     values = np.linalg.eigvalsh(2 / 50 * A.T @ A)
     np.testing.assert_allclose([found["smallest_curvature"], found["largest_curvature"]], values[[0, -1]], rtol=1e-5)
@@ -87,7 +87,7 @@ def test_curvature_of_a_linear_net_equals_its_hessian(rng):
     assert found["safe_step"] == pytest.approx(1 / values[-1], rel=1e-5)
     assert longest_first_step(model(net), X, Y, PLAIN) == pytest.approx(2.0 / values[-1], rel=1e-4)
     params = net.params.copy()
-    for name, step in (("safe", found["safe_step"]), ("used", 0.01), ("best", found["best_step"])):
+    for name, step in (("safe", found["safe_step"]), ("best", found["best_step"])):
         net.params = params - step * gradient
         assert found[f"{name}_gain"] == pytest.approx(loss - net.evaluate(X, Y)["loss"], rel=1e-6)
     assert found["best_gain"] >= found["safe_gain"] * 0.5

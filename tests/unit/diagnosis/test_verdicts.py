@@ -191,6 +191,13 @@ def test_learning_rate_of_the_remedy_trains_the_net(optimizer, source, wrong, re
     assert verdict_of(cured).evidence["explained"] > reached
 
 
+def test_steps_that_end_beyond_the_valley_are_too_long_and_no_broken_updates():
+    pop = Population((2, 2, 1), 8, hidden_activation="tanh", **ENTROPY)
+    pop.fit(data.XOR_X, data.XOR_Y, epochs=500, optimizer=SGD(6.0))
+    counts = diagnose(pop, data.XOR_X, data.XOR_Y).counts()
+    assert set(counts) == {"learning_rate_too_high", "converged"}
+
+
 # ---- causes that cases of diagnosis_validation.py have not
 
 CORNERS = np.random.default_rng(0).normal(size=(400, 4))

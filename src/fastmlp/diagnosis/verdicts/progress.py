@@ -187,7 +187,9 @@ class OverFitting(Verdict):
     evidence = "explained, explained in validation, loss, validation loss, best epoch, kept epoch, epochs"
 
     def confidence(self, m: Evidence) -> np.ndarray:
-        rise = ramp(m.validation_rise, 0.03, 0.15) * ramp(m.gap, 0.15, 0.5)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            rise = ramp(m.kept_validation_loss / m.lowest_validation_loss, 1.03, 1.15)
+            rise = rise * ramp(m.kept_validation_loss / m.kept_training_loss, 1.15, 1.5)
         apart = memorised(m) * (1.0 - 0.6 * improving(m))
         return 0.96 * np.maximum(rise, apart) * m.finite * (1.0 - 0.5 * m.labels_are_noise)
 

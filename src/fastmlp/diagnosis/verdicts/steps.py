@@ -27,21 +27,6 @@ def safe_rate_ratio(m: Evidence) -> np.ndarray:
         return m.safe_step / m.effective_rate
 
 
-def overshoots(m: Evidence) -> np.ndarray:
-    """Return the confidence that steps of gradient descent end beyond the valley: a shorter one lowers the loss.
-
-    A step of the learning rate is longer than the best one and gains next to nothing of what that one gains, or raises
-    the loss. Unknown with momentum, clipping or a schedule, whose steps have other lengths.
-    """
-    is_known = m.is_plain_descent * (m.momentum == 0.0) * (m.clip_norm == 0.0)
-    is_known = is_known * (not m.weighted)  # as in gain
-    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-        is_longer = m.effective_rate > m.best_step  # False if either is unknown
-        used_gain = np.where(np.isnan(m.used_gain), -np.inf, m.used_gain)  # the loss overflows
-        share = used_gain / m.best_gain  # NaN if no step gains anything
-    return is_known * is_longer * ramp(share, 0.15, 0.03) * (not m.schedule)
-
-
 def clipped(m: Evidence) -> np.ndarray:
     """Return the confidence that clip_norm, and not mainly the learning rate, makes descent steps too short.
 
@@ -72,8 +57,10 @@ class LearningRateTooHigh(Verdict):
             climbs = ramp(m.last_record / np.maximum(m.lowest_record, 0.05 * m.base_excess), 1.3, 3.0)
             unstable = m.is_plain_descent * log_ramp(m.effective_rate * m.largest_curvature, 1.8, 2.5)
         symptoms = np.maximum(np.maximum(swings, 0.8 * climbs), m.diverged)
-        symptoms = np.maximum(symptoms, overshoots(m) * stands_still(m))
         symptoms = np.maximum(symptoms, 0.8 * unstable * np.maximum(ramp(m.swing, 0.002, 0.02), 0.3))
+        # A step that is not clipped ends beyond the valley.
+        beyond = m.is_plain_descent * (m.clip_norm == 0.0) * (m.effective_rate > m.best_step)
+        symptoms = np.maximum(symptoms, beyond * stands_still(m))
         # The loss goes up and down without falling, is worse than a constant's, or units are lost: what steps that are
         # far too long end in.
         wanders = ramp(m.half_change, 0.1, 0.03) * ramp(m.swing, 0.001, 0.01)
@@ -95,11 +82,6 @@ class LearningRateTooHigh(Verdict):
             return (
                 f"{lower}{number(tried_rate(net))}{again}: a first step longer than {number(net.longest_first_step)} "
                 "raises the loss of a new net."
-            )
-        if net(overshoots) > 0.5:
-            return (
-                f"{lower}{number(net.best_step)}: a step of that length lowers the loss, and one of the learning rate "
-                "ends beyond the valley, no lower than it began."
             )
         if net.is_plain_descent and np.isfinite(rate) and largest > 0 and rate * largest > 1:
             return (
@@ -143,16 +125,14 @@ class LearningRateTooLow(Verdict):
         as much as many epochs. With dropout, whose noise hides such a line, the loss is still near its first value.
         Clipped gradients may change so little that the records stand still.
         """
-        is_plain, shorter = m.is_plain_descent, safe_rate_ratio(m)
         straight = ramp(m.back_and_forth, 3.0, 1.2) * (m.change > 0) * (m.last_record < m.first_record)
-        slow = np.maximum(log_ramp(safe_step_epochs(m), 15.0, 60.0), log_ramp(shorter, 20.0, 100.0) * is_plain)
-        slow = slow * (ramp(shorter, 3.0, 10.0) if is_plain else 1.0)
+        slow = log_ramp(safe_step_epochs(m), 15.0, 60.0)
+        is_shorter = ramp(safe_rate_ratio(m), 3.0, 10.0) if m.is_plain_descent else 1.0
         long = np.maximum(ramp(m.epochs, 8, 40), log_ramp(m.n_steps, 50, 400) * (1.0 - m.falling))
         could = ramp(m.gain, 0.005, 0.02)
-        symptoms = np.where(m.mask_noise > 0, untrained(m) * long, straight * slow * long * could)
+        symptoms = np.where(m.mask_noise > 0, untrained(m) * long, straight * slow * is_shorter * long * could)
         symptoms = np.maximum(symptoms, self._hardly_moved(m) * could)
-        creeps = log_ramp(safe_step_epochs(m), 15.0, 60.0) * ramp(m.swing, 0.05, 0.01) * ramp(m.gain, 0.001, 0.005)
-        symptoms = np.maximum(symptoms, clipped(m) * creeps)
+        symptoms = np.maximum(symptoms, clipped(m) * slow)
         symptoms = symptoms * (1.0 - 0.5 * decayed(m))  # which explains that the loss stands, too
         return 0.87 * symptoms * m.stuck * m.learnable
 
@@ -246,7 +226,7 @@ class BrokenUpdates(Verdict):
         """
         with np.errstate(invalid="ignore", divide="ignore"):
             elsewhere = np.abs(np.log(m.last_record / m.excess))
-        standing = stands_still(m) * (1.0 - overshoots(m)) * ramp(m.swing, 0.05, 0.01)
+        standing = stands_still(m) * ramp(m.swing, 0.05, 0.01) * (not m.is_of_fastmlp)
         standing = standing * (m.mask_noise == 0)  # with dropout, training follows the gradient under masks
         known = np.maximum(LearningRateTooLow().confidence(m), decayed(m))
         # Records are no losses of samples that the fit has held out or weighted.

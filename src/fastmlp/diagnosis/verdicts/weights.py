@@ -15,13 +15,12 @@ LEAST_L2 = 1e-4  # penalties up to it are never the cause
 def collapsed(m: Evidence) -> np.ndarray:
     """Return the confidence that the outputs have become those of the best constant, the base rate."""
     constant = ramp(m.variation, 0.25, 0.1) * ramp(m.skill, 0.1, 0.03) * ramp(m.skill, -0.1, -0.03)
-    deviation = np.abs(m.mean_gap) / max((m.highest_target - m.lowest_target) / 2, 1e-12)
     untouched = ramp(m.gain, 0.01, 0.05)  # without a history, a net that could learn may not have begun
     moving = np.where(m.without_history, untouched, ramp(m.gain, 0.02, 0.1))
     moving = np.where(m.has_curve, ramp(m.change, 0.003, 0.02), moving)
     tried = np.where(m.without_history, 1.0, ramp(m.epochs, 5, 20)) * (1.0 - 0.9 * moving)
     constant = constant * (1.0 - 0.6 * wrong_learning_rate(m))
-    return 0.74 * tried * constant * ramp(deviation, 0.25, 0.1) * m.stuck * max(m.learnable, 0.3)
+    return 0.74 * tried * constant * m.stuck * max(m.learnable, 0.3)
 
 
 def penalised(m: Evidence) -> np.ndarray:
@@ -94,9 +93,7 @@ class WeightsTooLarge(Verdict):
         return 0.88 * ramp(m.saturated_units, 0.5, 0.8) * (1.0 - effect) * m.stuck
 
     def exploding(self, m: Evidence) -> np.ndarray:
-        with np.errstate(invalid="ignore"):
-            far_off = log_ramp(-m.skill, 30.0, 1000.0)
-        is_large = np.maximum(log_ramp(m.largest_to_last_layer, 30.0, 300.0), 0.5 * far_off)
+        is_large = log_ramp(m.largest_to_last_layer, 30.0, 300.0)
         return 0.92 * (m.model.layout.n_layers >= 3) * is_large * ramp(m.skill, 0.2, -1.0) * m.stuck
 
     def remedy(self, net: Net) -> str:
