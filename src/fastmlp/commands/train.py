@@ -247,7 +247,7 @@ def leave_unfinished(model: TableModel, options: TrainOptions) -> NoReturn:
     """
     interrupted, output = stopped_by(model) == "interrupt", options.output
     nets: Any = model.nets
-    history, n_epochs = model.history, model.n_epochs
+    history, n_epochs = model.history, int(np.max(model.history.epochs))  # also of a fit that has raised
     beside = file_beside(output, "interrupted" if interrupted else "diverged")
     reached = f"before the end of the first epoch, so that nothing was saved; {left_alone(output)}"
     if model.found is not None and model.found.interrupted:
