@@ -109,8 +109,8 @@ def __getattr__(name: str) -> Any:
 
     with IMPORTING:  # a child process would wait for ever for a module that a thread of its parent imports
         module = import_module(f".{_HOME[name]}", __name__)
-    found = globals()[name] = getattr(module, name, module)
-    return found
+    value = globals()[name] = getattr(module, name, module)
+    return value
 
 
 def _all() -> list[str]:

@@ -103,8 +103,8 @@ def devices() -> list[DeviceInfo]:
     """
     rows = []
     for name, kind in KINDS.items():
-        found, reason = kind.find()
-        rows += [look() for look in found] or [DeviceInfo(name, False, kind.description, reason)]
+        describers, reason = kind.find()
+        rows += [look() for look in describers] or [DeviceInfo(name, False, kind.description, reason)]
     return rows
 
 
@@ -140,11 +140,11 @@ def resolve(device: str, work: float = 0.0, at_once: float = 0.0, in_one_launch:
         return Device(kind, "as requested")
     if kind == "auto":
         return _choose_by_work(work, at_once, in_one_launch)
-    found, reason = KINDS[kind].find()
+    describers, reason = KINDS[kind].find()
     index = int(device.partition(":")[2] or 0)
-    if found:
-        highest = f"the highest {kind} number of this machine is {len(found) - 1}"
-        reason = found[index]().reason if index < len(found) else highest
+    if describers:
+        highest = f"the highest {kind} number of this machine is {len(describers) - 1}"
+        reason = describers[index]().reason if index < len(describers) else highest
     if reason:
         raise RuntimeError(f"device={device!r} is not available: {reason}. Use device='cpu' or device='auto'.")
     return Device(device, "as requested")

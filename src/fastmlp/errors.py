@@ -159,11 +159,11 @@ def accepts_n_arguments(function: Callable, n_arguments: int) -> bool:
     from inspect import signature
 
     try:
-        known = signature(function)
+        parameters = signature(function)
     except (TypeError, ValueError):
         return True
     try:
-        known.bind(*range(n_arguments))
+        parameters.bind(*range(n_arguments))
     except TypeError:
         return False
     return True

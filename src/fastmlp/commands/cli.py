@@ -102,14 +102,14 @@ def devices() -> None:
     from ..devices import devices as all_devices
     from ..runtime.auto_device import WORK_FOR_GPU
 
-    table, found, out = Table("device", "available", "description"), all_devices(), console()
-    for device in found:
+    table, rows, out = Table("device", "available", "description"), all_devices(), console()
+    for device in rows:
         table.add_row(device.name, "yes" if device.available else "no", device.description)
     out.print(table)
-    for device in found:
+    for device in rows:
         if device.reason:  # on one line, since it may name a command to copy
             out.print(f"{device.name}: {device.reason}", soft_wrap=True, markup=False, highlight=False)
-    for device in found[1:]:
+    for device in rows[1:]:
         if device.available:
             typer.echo(f"device='auto' takes {device.name} from {WORK_FOR_GPU} on")
 

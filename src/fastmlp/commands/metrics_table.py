@@ -38,8 +38,8 @@ def evaluate(
         return regression_metrics(target.decode(y)["prediction"], target.decode(outputs)["prediction"])
     if by_class is None:
         return classification_metrics(y, outputs)
-    found = classification_metrics(y, outputs, by_class[y])
-    return {name if name == "ROC AUC" else f"weighted {name}": value for name, value in found.items()}
+    figures = classification_metrics(y, outputs, by_class[y])
+    return {name if name == "ROC AUC" else f"weighted {name}": value for name, value in figures.items()}
 
 
 def baseline_outputs(
@@ -63,31 +63,31 @@ def measure_parts(
     net: Any,
     target: Target,
     encoded: dict[str, tuple[np.ndarray, np.ndarray]],
-    known: Mapping[str, np.ndarray] = {},  # it is only read
+    outputs_by_part: Mapping[str, np.ndarray] = {},  # it is only read
     by_class: np.ndarray | None = None,
 ) -> list[PartMetrics]:
     """Return the metrics of each part. The training part is measured only if no other part exists.
 
     net : MLP or Population
-    known : outputs of the parts that the net is not to predict, by name
+    outputs_by_part : outputs of the parts that the net is not to predict, by name
     by_class : (n_classes,) weights of the classes with which the net was trained, or None
     """
     shown = [name for name in encoded if name != "training"] or ["training"]
-    training_y, found = encoded["training"][1], []
+    training_y, metrics = encoded["training"][1], []
     for name in shown:
         X, y = encoded[name]
         baseline = evaluate(target, y, baseline_outputs(target, training_y, len(y), by_class), by_class)
-        outputs = known[name] if name in known else outputs_of(net, target, X)
-        found.append(PartMetrics(name, len(y), evaluate(target, y, outputs, by_class), baseline))
-    return found
+        outputs = outputs_by_part[name] if name in outputs_by_part else outputs_of(net, target, X)
+        metrics.append(PartMetrics(name, len(y), evaluate(target, y, outputs, by_class), baseline))
+    return metrics
 
 
-def print_metrics(found: list[PartMetrics], console: Console) -> None:
+def print_metrics(metrics: list[PartMetrics], console: Console) -> None:
     """Print the table: two rows for each part, one for the net and one for the baseline."""
     from rich.table import Table
 
-    grid = Table("part", "rows", *found[0].net)
-    for part in found:
+    grid = Table("part", "rows", *metrics[0].net)
+    for part in metrics:
         for name, figures in ((part.part, part.net), ("baseline", part.baseline)):
             grid.add_row(name, f"{part.n_rows:,}", *map(_shown, figures.values()))
     console.print(grid)
@@ -99,11 +99,11 @@ def _shown(value: float) -> str:
 
 
 def baseline_sentences(
-    found: list[PartMetrics], target: Target, training_y: np.ndarray, by_class: np.ndarray | None = None
+    metrics: list[PartMetrics], target: Target, training_y: np.ndarray, by_class: np.ndarray | None = None
 ) -> list[str]:
     """Return sentences for the user: what the baseline predicts, and a warning for each part where it is not beaten.
 
-    found : metrics of the parts, from measure_parts
+    metrics : list of PartMetrics, from measure_parts
     target : encoder of the target column
     training_y : encoded targets of the training part
     by_class : as for measure_parts
@@ -119,7 +119,7 @@ def baseline_sentences(
         sentences = [f"The baseline always answers {target.mean:.6g}, the mean of the training part."]
     if by_class is not None:
         sentences.append("In all figures but ROC AUC a row counts with the weight of its class.")
-    return sentences + [text for part in found if (text := _verdict(part, target))]
+    return sentences + [text for part in metrics if (text := _verdict(part, target))]
 
 
 def _verdict(part: PartMetrics, target: Target) -> str:

@@ -66,10 +66,10 @@ def predictions(
         for note in said.of_next(len(table), notes) if is_large else notes:
             warnings.warn(note.text, stacklevel=2)
         passed = _passed_columns(table if apart is None else next(apart), wanted)
-        found = pandas.DataFrame(preprocessing.target.decode(outputs_of(net, preprocessing.target, X)))
-        if both := [name for name in passed.columns if name in found.columns]:
+        answers = pandas.DataFrame(preprocessing.target.decode(outputs_of(net, preprocessing.target, X)))
+        if both := [name for name in passed.columns if name in answers.columns]:
             raise ValueError(f"{both[0]!r} is an id and a column of the predictions: rename it in the table.")
-        yield pandas.concat([passed, found], axis=1)
+        yield pandas.concat([passed, answers], axis=1)
     if wanted is None:
         raise ValueError(f"{str(file)!r} has no rows; a table needs at least one.")
 

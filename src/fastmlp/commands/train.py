@@ -90,9 +90,9 @@ def report(model: TableModel, parts: dict[str, Part], by_class: np.ndarray | Non
     if z is not None and np.isfinite(z).all():  # not for want of time
         parts = parts | {OUT_OF_FOLD: parts["training"]}
         outputs = {OUT_OF_FOLD: outputs_of_logits(z, model.nets.network, target)}
-    found = measure_parts(model.nets, target, parts, outputs, by_class)
-    print_metrics(found, console)
-    for sentence in baseline_sentences(found, target, parts["training"][1], by_class):
+    metrics = measure_parts(model.nets, target, parts, outputs, by_class)
+    print_metrics(metrics, console)
+    for sentence in baseline_sentences(metrics, target, parts["training"][1], by_class):
         console.print(sentence, markup=False, soft_wrap=True)
 
 
@@ -104,8 +104,8 @@ def model_of(options: TrainOptions, log: Log) -> TableModel:
     ValueError
         If a setting is invalid, or does not go with the others.
     """
-    given = options.given_settings
-    recipe = recipe_of(options.quality, given, OF_RECIPE)
+    settings = options.given_settings
+    recipe = recipe_of(options.quality, settings, OF_RECIPE)
     if options.class_weight not in (None, "balanced"):
         raise unknown_name("class weight", options.class_weight, ("balanced",))
     if options.time_limit is not None:
@@ -122,7 +122,7 @@ def model_of(options: TrainOptions, log: Log) -> TableModel:
         Budget(options.time_limit),
         verbose=1,
         name=repr(options.target),
-        tuning=None if options.tune is None else Tuning.of(options.tune, "--tune", recipe, given, OF_RECIPE, False),
+        tuning=None if options.tune is None else Tuning.of(options.tune, "--tune", recipe, settings, OF_RECIPE, False),
         tell=log,
         saved=options.checkpoint_arguments,
     )
@@ -130,16 +130,16 @@ def model_of(options: TrainOptions, log: Log) -> TableModel:
 
 def prepare(model: TableModel, options: TrainOptions, log: Log) -> Prepared:
     """Read the table, in pieces if it takes more than the memory limit, and let the model learn its columns."""
-    given = {
+    needs_memory = {
         f"--quality {options.quality}": model.recipe.n_folds > 1,
         "--class-weight": options.class_weight is not None,
         "--tune": options.tune is not None,
     }
     # The share of the free memory may be another one when the same command goes on from a checkpoint.
     if options.checkpoint is None or options.memory_limit is not None:
-        found = read_in_pieces(model, options, [name for name, is_given in given.items() if is_given], log)
-        if found is not None:
-            return found
+        prepared = read_in_pieces(model, options, [name for name, is_on in needs_memory.items() if is_on], log)
+        if prepared is not None:
+            return prepared
         model.generator = np.random.RandomState(options.seed)
     inputs, target, targets = read_training_table(options, log)
     y = targets.values
@@ -187,8 +187,8 @@ def stopped_by(model: TableModel) -> str:
 def describe_task(preprocessing: Preprocessing, device: str, n_rows: int) -> str:
     """Return a sentence with the task, the number of rows of the training part, and the device."""
     n_features, target = len(preprocessing.feature_names), preprocessing.target
-    found = resolve(device)
-    place = "the CPU" if found.is_host else found.name  # why, `fastmlp devices` says
+    chosen = resolve(device)
+    place = "the CPU" if chosen.is_host else chosen.name  # why, `fastmlp devices` says
     size = f"{counted(n_rows, 'row')}, {counted(n_features, 'feature')}"
     return f"{target.task} of {target.name!r}: {size}, on {place}"
 

@@ -106,16 +106,16 @@ def read_test_part(preprocessing: Preprocessing, file: Path, log: Log) -> Part:
     table, notes = rows_with_target(read_table(file, preprocessing.text_columns), target.name, target.task)
     for sentence in notes:
         log(f"Test table: {sentence}")
-    known = target.knows(table[target.name])
-    if (n_unknown := int(np.count_nonzero(~known))) and n_unknown < len(table):  # otherwise the encoder refuses them
+    is_known = target.knows(table[target.name])
+    if (n_unknown := int(np.count_nonzero(~is_known))) and n_unknown < len(table):  # otherwise the encoder refuses them
         log(
             f"Test table: {n_unknown:,} of {counted(len(table), 'row')} {'is' if n_unknown == 1 else 'are'} left out "
-            f"of the metrics, because of classes that training had not: {examples(table[target.name], ~known)}."
+            f"of the metrics, because of classes that training had not: {examples(table[target.name], ~is_known)}."
         )
-        table = table[known]
-    found: list[Note] = []
-    X = preprocessing.transform(table, notes=found)
-    for note in found:
+        table = table[is_known]
+    column_notes: list[Note] = []
+    X = preprocessing.transform(table, notes=column_notes)
+    for note in column_notes:
         log(f"Test part: {note.text}")
     return X, target.encode(table[target.name])
 
@@ -168,9 +168,9 @@ class TrainingPieces(StreamedFit):
 
         name, task = self._options.target, self._options.task
         cells = pd.Series([*column.tolist(), *self._cells], dtype=object, name=name).infer_objects()
-        known, notes = rows_with_target(cells.to_frame(), name, task)
+        rows, notes = rows_with_target(cells.to_frame(), name, task)
         self.notes = tuple(f"In a sample of its cells: {note}" for note in notes)
-        self.target, loss = Target.fit(known[name], task), OF_CLASSES
+        self.target, loss = Target.fit(rows[name], task), OF_CLASSES
         if self.target.task != CLASSIFICATION:
             values, loss = read_numbers(column, reads_booleans=True).values, OF_NUMBERS
             self.model.learn_scale(values[~np.isnan(values)])
@@ -182,8 +182,8 @@ class TrainingPieces(StreamedFit):
         if self.target.task == CLASSIFICATION:
             return table, self.target.encode(column)
         values = read_numbers(column, reads_booleans=True).values
-        known = ~np.isnan(values)
-        return table[known], self.model.scaled(values[known])
+        is_number = ~np.isnan(values)
+        return table[is_number], self.model.scaled(values[is_number])
 
     @property
     def class_counts(self) -> list[int] | None:

@@ -56,19 +56,19 @@ def read_samples(net: Any, file: Path, target: str | None) -> tuple[np.ndarray, 
     FileNotFoundError, IsADirectoryError, ValueError
         If there is no such file, it is a folder, or it does not fit the net.
     """
-    known = net.preprocessing
-    if known is not None:
-        if target not in (None, known.target.name):
+    preprocessing = net.preprocessing
+    if preprocessing is not None:
+        if target not in (None, preprocessing.target.name):
             raise ValueError(
-                f"The net was trained to predict {known.target.name!r}, not {target!r}: leave --target out."
+                f"The net was trained to predict {preprocessing.target.name!r}, not {target!r}: leave --target out."
             )
-        table = read_table(file, known.text_columns)
-        table, _ = rows_with_target(table, known.target.name, known.target.task)
+        table = read_table(file, preprocessing.text_columns)
+        table, _ = rows_with_target(table, preprocessing.target.name, preprocessing.target.task)
         notes: list[Note] = []
-        X = known.transform(table, notes=notes)
+        X = preprocessing.transform(table, notes=notes)
         for note in notes:
             warnings.warn(note.text, stacklevel=2)
-        return X, known.target.encode(table[known.target.name]), None
+        return X, preprocessing.target.encode(table[preprocessing.target.name]), None
     if target is None:
         raise ValueError("The net was not trained by `fastmlp train`, so name the column to predict with --target.")
     table, _ = rows_with_target(read_table(file), target)

@@ -23,15 +23,15 @@ def digest_of(array: Any) -> str:
     >>> digest_of(np.zeros(3)) == digest_of(np.zeros(3)), digest_of(np.zeros(3)) == digest_of(np.ones(3))
     (True, False)
     """
-    flat, found = array.reshape(-1), hashlib.blake2b(f"{array.dtype} {array.shape}".encode(), digest_size=16)
+    flat, digest = array.reshape(-1), hashlib.blake2b(f"{array.dtype} {array.shape}".encode(), digest_size=16)
     length = WHOLE_UP_TO // array.dtype.itemsize // N_BLOCKS
     if flat.size <= length * N_BLOCKS:
         starts, length = [0], max(1, flat.size)
     else:
         starts = np.linspace(0, flat.size - length, N_BLOCKS).astype(np.int64).tolist()
     for start in starts:
-        found.update(np.ascontiguousarray(on_host(flat[start : start + length])).view(np.uint8).data)
-    return PREFIX + found.hexdigest()
+        digest.update(np.ascontiguousarray(on_host(flat[start : start + length])).view(np.uint8).data)
+    return PREFIX + digest.hexdigest()
 
 
 def sample_digests(parts: dict[str, Samples | None]) -> dict[str, Any]:
@@ -39,10 +39,10 @@ def sample_digests(parts: dict[str, Samples | None]) -> dict[str, Any]:
 
     parts : the samples, or None, by the name of their part
     """
-    found: dict[str, Any] = {}
+    digests: dict[str, Any] = {}
     for part, data in parts.items():
-        found[f"number of {part} samples"] = 0 if data is None else data.n_samples
+        digests[f"number of {part} samples"] = 0 if data is None else data.n_samples
         if data is not None:
-            found |= {f"{part} X": digest_of(data.X), f"{part} y": digest_of(data.Y)}
-            found[f"{part} weights"] = digest_of(data.weight) if data.has_weights else None
-    return found
+            digests |= {f"{part} X": digest_of(data.X), f"{part} y": digest_of(data.Y)}
+            digests[f"{part} weights"] = digest_of(data.weight) if data.has_weights else None
+    return digests

@@ -90,21 +90,21 @@ def explains_names(function: Function) -> Function:
     which scikit-learn reads, stays as it is.
     """
     first, *others = signature(function).parameters
-    known = others if first == "self" else [first, *others]
+    names = others if first == "self" else [first, *others]
 
     @wraps(function)
     def called(*arguments: Any, **named: Any) -> Any:
-        if named and not named.keys() <= set(known):
-            unknown = next(name for name in named if name not in known)
+        if named and not named.keys() <= set(names):
+            unknown = next(name for name in named if name not in names)
             if first != "self":
-                raise unknown_keyword(function.__name__, unknown, known)
+                raise unknown_keyword(function.__name__, unknown, names)
             cls: Any = type(arguments[0])
             if function.__name__ == "__init__":
                 if unknown in list(signature(cls.fit).parameters)[1:]:
                     text = f"{cls.__name__}() got an unexpected keyword argument {unknown!r}."
                     raise TypeError(f"{text} It is an argument of fit: write fit(X, y, {unknown}=...).")
-                raise unknown_keyword(cls.__name__, unknown, known)
-            raise unknown_keyword(f"{cls.__name__}.{function.__name__}", unknown, known, cls)
+                raise unknown_keyword(cls.__name__, unknown, names)
+            raise unknown_keyword(f"{cls.__name__}.{function.__name__}", unknown, names, cls)
         return function(*arguments, **named)
 
     return cast(Function, called)
@@ -119,11 +119,11 @@ def explains_parameters(cls: Class) -> Class:
 NAMES_ELSEWHERE = {"eval_set": "validation_data"}  # of LightGBM and XGBoost
 
 
-def unknown_keyword(function: str, name: str, known: Iterable[str], owner: type | None = None) -> TypeError:
+def unknown_keyword(function: str, name: str, names: Iterable[str], owner: type | None = None) -> TypeError:
     """Return the TypeError for a keyword that a function does not have, with a hint at the one that is meant.
 
     function : str     name of the function
-    known : names of its parameters
+    names : names of its parameters
     owner : class of a method, whose constructor may have the parameter
 
     >>> print(unknown_keyword("MLP.fit", "epoch", ["X", "y", "epochs"]))
@@ -133,10 +133,10 @@ def unknown_keyword(function: str, name: str, known: Iterable[str], owner: type 
     cls, of_constructor = ("", []) if owner is None else (owner.__name__, list(signature(owner).parameters))
     if name in of_constructor:
         return TypeError(f"{text} It is a parameter of {cls}: write {cls}({name}=...).")
-    known = list(known)
-    if (meant := NAMES_ELSEWHERE.get(name)) in known:
+    names = list(names)
+    if (meant := NAMES_ELSEWHERE.get(name)) in names:
         return TypeError(f"{text} Its name here is {meant!r}.")
-    if meant := likely_name(name.lower(), known):
+    if meant := likely_name(name.lower(), names):
         return TypeError(f"{text} Did you mean {meant!r}?")
     if meant := likely_name(name.lower(), of_constructor):
         return TypeError(f"{text} Did you mean the parameter {meant!r} of {cls}? Write {cls}({meant}=...).")

@@ -73,6 +73,6 @@ def likely_name(name: str, choices: list[str]) -> str | None:
 
     if matches := get_close_matches(name, choices, n=1, cutoff=MIN_SIMILARITY):
         return matches[0]
-    long = [known for known in ALIASES if len(known) >= LONG_ALIAS]
+    long = [entry for entry in ALIASES if len(entry) >= LONG_ALIAS]
     misspelt = get_close_matches(alias, long, n=1, cutoff=ALIAS_SIMILARITY)
-    return next((known for known in ALIASES[misspelt[0]] if known in choices), None) if misspelt else None
+    return next((choice for choice in ALIASES[misspelt[0]] if choice in choices), None) if misspelt else None

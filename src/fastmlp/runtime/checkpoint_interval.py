@@ -42,9 +42,9 @@ def as_interval(value: Any) -> Interval:
     """
     if isinstance(value, Integral) and not isinstance(value, bool):
         return Interval(checked_count("every", value), None)
-    found = DURATION.fullmatch(value) if isinstance(value, str) else None
-    if found is not None and found[2] in SECONDS:
-        seconds = float(found[1]) * SECONDS[found[2]]
+    duration = DURATION.fullmatch(value) if isinstance(value, str) else None
+    if duration is not None and duration[2] in SECONDS:
+        seconds = float(duration[1]) * SECONDS[duration[2]]
         if seconds > 0 and isfinite(seconds):
             return Interval(None, seconds)
     raise ValueError(

@@ -146,10 +146,10 @@ def available_bytes() -> int:
     """Return the bytes that a process can allocate without swapping, as far as the system says so."""
     with suppress(OSError, ValueError, StopIteration):
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-        found = next(line for line in lines if line.startswith("MemAvailable:"))
-        return min(int(found.split()[1]) * 1024, memory_bytes(), free_in_container())
-    known = memory_bytes()
-    return known // 2 if known < ADDRESSES else UNKNOWN
+        line = next(line for line in lines if line.startswith("MemAvailable:"))
+        return min(int(line.split()[1]) * 1024, memory_bytes(), free_in_container())
+    n_bytes = memory_bytes()
+    return n_bytes // 2 if n_bytes < ADDRESSES else UNKNOWN
 
 
 def return_freed_memory() -> None:
