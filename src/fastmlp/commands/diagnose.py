@@ -32,8 +32,8 @@ def run(model: Path, file: Path, target: str | None, as_json: bool) -> str:
     """
     net = load_net(model)
     X, y, _ = read_samples(net, file, target)
-    found = diagnosis_of(net, training_split(net, X, y))
-    return json.dumps(found.to_dict(), indent=2) if as_json else str(found)
+    diagnosis = diagnosis_of(net, training_split(net, X, y))
+    return json.dumps(diagnosis.to_dict(), indent=2) if as_json else str(diagnosis)
 
 
 def diagnosis_of(net: Any, samples: NetSamples) -> Any:

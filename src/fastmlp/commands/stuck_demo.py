@@ -126,12 +126,12 @@ def run(console: Any) -> int:
 
     log = lambda text: console.print(text, markup=False, soft_wrap=True)
     table = Table("bug", "outputs for class 1", "verdict", title="A 2-4-4-2 net for XOR, written by hand in NumPy")
-    found = []
+    verdicts = []
     for bug in (*BUGS, CURED):
         net, losses = trained(bug)
-        found.append(verdict_on(net, losses))
-        table.add_row(bug.name or "none", " ".join(f"{p:.2f}" for p in net.predict(X)[:, 1]), found[-1].title)
+        verdicts.append(verdict_on(net, losses))
+        table.add_row(bug.name or "none", " ".join(f"{p:.2f}" for p in net.predict(X)[:, 1]), verdicts[-1].title)
     console.print(table)
-    log(f"Of the first one, fastmlp.diagnose(net.predict, X, y, losses) says:\n\n{found[0]}\n")
+    log(f"Of the first one, fastmlp.diagnose(net.predict, X, y, losses) says:\n\n{verdicts[0]}\n")
     log(f"The fix, one line:\n  - {BUGS[0].wrong}\n  + {BUGS[0].corrected}")
-    return 0 if [diagnosis.verdict for diagnosis in found] == [bug.verdict for bug in (*BUGS, CURED)] else 1
+    return 0 if [diagnosis.verdict for diagnosis in verdicts] == [bug.verdict for bug in (*BUGS, CURED)] else 1

@@ -89,13 +89,13 @@ def as_labels(y: Any, classes: Any) -> np.ndarray:
     """
     raw = np.asarray(y)
     if classes is not None and not isinstance(classes, list) and raw.ndim == 1:
-        known = np.asarray(classes)
-        if (unknown := are_unknown(raw, known)).any():
+        labels = np.asarray(classes)
+        if (unknown := are_unknown(raw, labels)).any():
             label = raw[unknown].tolist()[0]
             raise ValueError(
-                f"y holds the label {label!r}, which the classifier does not know: it knows {known.tolist()!r}."
+                f"y holds the label {label!r}, which the classifier does not know: it knows {labels.tolist()!r}."
             )
-        return np.searchsorted(known, raw).astype(np.float64)
+        return np.searchsorted(labels, raw).astype(np.float64)
     array = as_numbers(y, "y").astype(np.float64)
     if array.ndim not in (1, 2) or not array.size:
         raise ValueError(f"y must have shape (n_samples,) or (n_samples, n_outputs), but it has shape {array.shape}.")

@@ -98,8 +98,8 @@ def extreme_curvatures(
         if k + 1 < m:
             T[:, k, k + 1] = T[:, k + 1, k] = np.linalg.norm(image, axis=1)
             basis.append(_unit(image))
-    values, known = np.full((n_nets, m), np.nan), np.isfinite(T).all(axis=(1, 2))
-    values[known] = np.linalg.eigvalsh(T[known])
+    values, is_finite = np.full((n_nets, m), np.nan), np.isfinite(T).all(axis=(1, 2))
+    values[is_finite] = np.linalg.eigvalsh(T[is_finite])
     return values[:, 0], values[:, -1]
 
 

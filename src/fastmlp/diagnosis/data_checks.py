@@ -56,7 +56,7 @@ def check_data(X: np.ndarray, Y: np.ndarray) -> dict[str, Any]:
     X : (n_samples, n_features), float64, finite
     Y : (n_samples, n_outputs), float64, finite
     """
-    found = {
+    targets = {
         "lowest_target": float(Y.min()),
         "highest_target": float(Y.max()),
         "target_spread": float(Y.std(axis=0).max()),
@@ -97,7 +97,7 @@ def check_data(X: np.ndarray, Y: np.ndarray) -> dict[str, Any]:
         if _effective_samples(Y) < MIN_EFFECTIVE_SAMPLES:
             signal = np.nan
         attainable = 1.0 - contradicted if n_rows <= n / 2 and n_rows <= 64 else max(0.0, explained)
-    return found | {
+    return targets | {
         "n_checked": n,
         "n_features": X.shape[1],
         "constant_inputs": int((~varies).sum()),

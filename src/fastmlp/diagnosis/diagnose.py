@@ -118,15 +118,15 @@ def diagnose(
     usual_loss = model.loss.name
     if loss is None and not hasattr(net, "network") and not checked.bad_data:
         model = with_recorded_loss(model, checked.X, checked.Y, curve)
-    found = PopulationDiagnosis(measure(model, checked, curve, held_out, settings))
+    diagnoses = PopulationDiagnosis(measure(model, checked, curve, held_out, settings))
     if hasattr(net, "n_nets"):
-        return found
+        return diagnoses
     basis = _measured_on(len(X), validation_data, settings, curve, are_history_samples)
     if settings.weighted:
         basis = f"{basis or counted(len(X), 'sample')}; without the weights that samples had in the training"
     if model.loss.name != usual_loss:
         basis = f"{basis or counted(len(X), 'sample')}; the loss is {model.loss.name}, as the last record shows"
-    return replace(found.net(0), judged_on=basis)
+    return replace(diagnoses.net(0), judged_on=basis)
 
 
 def _measured_on(

@@ -180,8 +180,8 @@ def check_gradients(
     overall = max((largest for *_, largest in derivatives), default=0.0)
     findings, errors, worst = [], [0.0], []
     for name, gradient, (entries, values, largest) in zip(names, gradients, derivatives, strict=True):
-        given = gradient.reshape(-1)[entries]
-        off = np.abs(given - values)
+        gradient_entries = gradient.reshape(-1)[entries]
+        off = np.abs(gradient_entries - values)
         error = float(off.max(initial=0.0)) / max(largest, 1e-6 * overall, 1e-10)
         errors.append(error if np.isfinite(error) else np.inf)
         if errors[-1] > tolerance:
@@ -189,7 +189,7 @@ def check_gradients(
             off = np.nan_to_num(off, nan=np.inf)
             for i in np.argsort(-off, kind="stable")[:3]:
                 index = tuple(int(j) for j in np.unravel_index(entries[i], gradient.shape))
-                worst += [(off[i], (name, index, float(given[i]), float(values[i])))] if off[i] > 0 else []
+                worst += [(off[i], (name, index, float(gradient_entries[i]), float(values[i])))] if off[i] > 0 else []
     return GradientCheck(
         ok=not findings,
         findings=tuple(findings),

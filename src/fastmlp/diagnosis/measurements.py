@@ -167,14 +167,14 @@ def _of_training(model: ModelUnderTest, X: np.ndarray, Y: np.ndarray, bounds: Bo
 
     def measured(chunk: ModelUnderTest) -> dict[str, np.ndarray]:
         zs, outputs = chunk.forward(X)
-        found = _of_outputs(chunk, zs[-1], outputs[-1], Y)
-        found["first_bad"] = _first_bad(chunk, outputs, found["loss"])
-        found["merged_samples"] = merged_fraction(outputs[-1], Y)
-        found["share_out_of_reach"] = np.full(chunk.n_nets, _fraction_beyond(Y, bounds))
+        values = _of_outputs(chunk, zs[-1], outputs[-1], Y)
+        values["first_bad"] = _first_bad(chunk, outputs, values["loss"])
+        values["merged_samples"] = merged_fraction(outputs[-1], Y)
+        values["share_out_of_reach"] = np.full(chunk.n_nets, _fraction_beyond(Y, bounds))
         if not model.has_weights:
-            return found | dict.fromkeys(OF_WEIGHTS.split(), np.full(chunk.n_nets, np.nan))
+            return values | dict.fromkeys(OF_WEIGHTS.split(), np.full(chunk.n_nets, np.nan))
         curvature = measure_curvature(chunk, X, Y, ITERATIONS[model.n_nets > 1])
-        return found | _of_layers(chunk, zs, outputs, Y) | curvature | draw_masks(chunk, X, Y)
+        return values | _of_layers(chunk, zs, outputs, Y) | curvature | draw_masks(chunk, X, Y)
 
     pairs = len(X) * model.n_outputs if len(X) <= MAX_SAMPLES else 0
     return _in_chunks(model, len(X) * (sum(model.layout.layer_sizes) + pairs) + model.params.shape[1], measured)
@@ -266,11 +266,11 @@ def _of_validation(model: ModelUnderTest, samples: CheckedSamples | None) -> dic
 
     def measured(chunk: ModelUnderTest) -> dict[str, np.ndarray]:
         zs, outputs = chunk.forward(X)
-        found = _of_outputs(chunk, zs[-1], outputs[-1], Y)
+        outcome = _of_outputs(chunk, zs[-1], outputs[-1], Y)
         return {
-            "validation_loss": found["loss"],
-            "explained_in_validation": found["explained"],
-            "validation_signal": found["agreement"] * np.sqrt(len(Y)),
+            "validation_loss": outcome["loss"],
+            "explained_in_validation": outcome["explained"],
+            "validation_signal": outcome["agreement"] * np.sqrt(len(Y)),
         }
 
     return _in_chunks(model, len(rows) * sum(model.layout.layer_sizes) + 1, measured)

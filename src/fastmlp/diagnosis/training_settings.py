@@ -50,8 +50,8 @@ def training_settings(history: Any, net: Any, learning_rate: Any, encoded_inputs
     settings = TrainingSettings()
     per_net = history.settings if isinstance(history, PopulationResult) else {}
     if optimizer is not None or per_net:
-        known = lambda name, default: np.asarray(per_net.get(name, getattr(optimizer, name, default)), np.float64)
-        numbers: dict[str, Any] = {name: known(name, getattr(settings, name)) for name in settings._fields[:4]}
+        number = lambda name, default: np.asarray(per_net.get(name, getattr(optimizer, name, default)), np.float64)
+        numbers: dict[str, Any] = {name: number(name, getattr(settings, name)) for name in settings._fields[:4]}
         settings = TrainingSettings(**numbers, is_plain_descent=rule in PLAIN, rule=rule)
     elif hasattr(net, "learning_rate_init"):
         rule, batch = str(getattr(net, "solver", "")), getattr(net, "batch_size", "auto")

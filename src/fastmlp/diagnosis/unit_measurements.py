@@ -41,11 +41,11 @@ def measure_hidden_units(
             (saturated if is_bounded else unknown, dead if has_dead_side(row) else unknown, duplicate_fraction(units))
         )
     nets = np.arange(model.n_nets)
-    found: dict[str, np.ndarray] = {}
+    fractions: dict[str, np.ndarray] = {}
     for name, table in zip(HIDDEN, np.stack(rows, axis=1), strict=True):
         worst_layer = np.where(np.isnan(table), -1.0, table).argmax(axis=0)
-        found |= {name: table[worst_layer, nets], f"layer_of_{name}": worst_layer.astype(np.float64)}
-    return found
+        fractions |= {name: table[worst_layer, nets], f"layer_of_{name}": worst_layer.astype(np.float64)}
+    return fractions
 
 
 def largest_derivative(row: Activation) -> float:

@@ -94,9 +94,9 @@ class Evidence(SimpleNamespace):
         if not np.isfinite(self.signal) or self.n_checked < MIN_SAMPLES:
             return self.uniform(0.0)
         no_signal = float(ramp(self.signal, 3.8, 2.9))
-        known = np.where(np.isnan(self.validation_signal), 0.85, 0.95)
+        certainty = np.where(np.isnan(self.validation_signal), 0.85, 0.95)
         enough = ramp(self.n_checked, MIN_SAMPLES / 2, 2 * MIN_SAMPLES)
-        return no_signal * known * enough * (1.0 - ramp(self.validation_signal, 2.5, 4.0))
+        return no_signal * certainty * enough * (1.0 - ramp(self.validation_signal, 2.5, 4.0))
 
     @cached_property
     def held_out_loss(self) -> np.ndarray:

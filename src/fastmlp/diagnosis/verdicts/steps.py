@@ -228,12 +228,12 @@ class BrokenUpdates(Verdict):
             elsewhere = np.abs(np.log(m.last_record / m.excess))
         standing = stands_still(m) * ramp(m.swing, 0.05, 0.01) * (not m.is_of_fastmlp)
         standing = standing * (m.mask_noise == 0)  # with dropout, training follows the gradient under masks
-        known = np.maximum(LearningRateTooLow().confidence(m), decayed(m))
+        other_cause = np.maximum(LearningRateTooLow().confidence(m), decayed(m))
         # Records are no losses of samples that the fit has held out or weighted.
         has_other_samples = m.n_samples > m.n_training_samples > 0 or m.weighted
         other_loss = log_ramp(np.exp(elsewhere), 1.6, 3.0) * ramp(m.excess / m.base_excess, 0.2, 0.5)
         other_loss = other_loss * (m.last_record < m.excess) * (not has_other_samples)
-        either = np.maximum(standing * (1.0 - known), other_loss)
+        either = np.maximum(standing * (1.0 - other_cause), other_loss)
         return 0.91 * either * (m.epochs >= 20) * m.stuck
 
     def _has_wrong_sign(self, net: Net) -> bool:
