@@ -24,7 +24,7 @@ from ..tables.table_files import (
     read_csv,
     with_text_names,
 )
-from .record_batches import frame_of_arrow, import_pyarrow, parquet_errors, pieces_of_files, uniform_pieces
+from .record_batches import frame_of_arrow, import_pyarrow, pieces_of_files, uniform_pieces
 from .source_kinds import is_array_file
 from .sources import Source, TableReader, as_source, targets_beside
 
@@ -121,9 +121,10 @@ def _read_parquet(path: Path, unchanged: Iterable[str]) -> pd.DataFrame:
     tables = [pyarrow.Table.from_batches([batch]) for batch in batches]
     if not tables:
         return import_pandas().DataFrame()
-    with parquet_errors(path):
-        table = pyarrow.concat_tables(tables, promote_options="permissive")
-    return frame_of_arrow(table, unchanged)
+    try:
+        return frame_of_arrow(pyarrow.concat_tables(tables, promote_options="permissive"), unchanged)
+    except pyarrow.ArrowException:  # such as numbers in one file, text in another
+        return import_pandas().concat([frame_of_arrow(table, unchanged) for table in tables], ignore_index=True)
 
 
 def surely_fits(path: Path, memory_limit: int) -> bool:
