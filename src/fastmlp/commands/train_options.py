@@ -149,7 +149,7 @@ class TrainOptions:
         """
         if self.checkpoint is None:
             return {}
-        path = self.checkpoint if k is None else f"{self.checkpoint}.{k}"
+        path = self.checkpoint if k is None else Path(f"{self.checkpoint}.{k}")
         return {"checkpoint": Checkpoint(path, EVERY, self.resume)}
 
 

@@ -110,10 +110,6 @@ class Timer:
     def is_due(self, epochs_done: int) -> bool:
         if self.interval.epochs is not None:
             return epochs_done - self._epoch >= self.interval.epochs
-        return self.seconds_are_over()
-
-    def seconds_are_over(self) -> bool:
-        """Whether a checkpoint is due by the time; never if epochs are counted."""
         return self.seconds_left() <= 0.0
 
     def seconds_left(self) -> float:

@@ -81,7 +81,7 @@ class Saver:
 
     def is_asked(self, number: int) -> bool:
         """Whether a net is to give its state, since a checkpoint is due."""
-        if not self._asked and self.timer.seconds_are_over():
+        if not self._asked and self.timer.seconds_left() <= 0.0:
             with self._lock:
                 self._asked = set(self._initial)
         return number in self._asked
