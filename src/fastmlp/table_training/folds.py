@@ -24,7 +24,6 @@ from ..fit.interrupt_warnings import was_interrupted
 from ..kernels.jit.compile_time import Stopwatch
 from ..mlp import MLP
 from ..population import Population, subset_of
-from ..population_result import PopulationResult
 from ..population_result.of_histories import result_of_histories
 from ..runtime.ctrl_c import StopFlag, ending_with
 from ..runtime.thread_count import with_threads
@@ -35,15 +34,13 @@ from .recipes import Recipe
 class TrainedNets(NamedTuple):
     """Nets that were trained each by itself.
 
-    nets : those that had begun, or else the first; the mean of their outputs predicts
-    result : of their fits
+    nets : those that had begun, or else the first, with their result; the mean of their outputs predicts
     n_begun : number of nets that had begun
     logits : (n_nets_of_a_fold, n_rows, n_outputs) of each row by the nets without its fold, before the output
         activation; NaN where an interrupted fit has trained none. None without folds
     """
 
     nets: Population
-    result: PopulationResult
     n_begun: int
     logits: np.ndarray | None
 
@@ -132,8 +129,8 @@ def fit_each(
     nets.fits += 1
     histories = [history for k in kept if (history := tried[k].history) is not None]
     monitor = "loss" if data.held_out is None and data.folds is None else "validation_loss"
-    nets.result = result = result_of_histories(histories, stop.is_set(), monitor, *watch.read())
-    return TrainedNets(nets, result, len(begun), outputs)
+    nets.result = result_of_histories(histories, stop.is_set(), monitor, *watch.read())
+    return TrainedNets(nets, len(begun), outputs)
 
 
 def has_begun(net: MLP, before: np.ndarray) -> bool:

@@ -229,8 +229,8 @@ class TableModel:
             def fit_one(net: MLP, rows: EncodedRows, k: int) -> Any:
                 return fits.fit(k, lambda recipe, budget: self._fit(net, rows, recipe, budget, k))
 
-            found = fit_each(nets, data, fit_one, flag, at_once, self.verbose)
-            self.nets, self.history, self.out_of_fold, n_begun = found.nets, found.result, found.logits, found.n_begun
+            self.nets, n_begun, self.out_of_fold = fit_each(nets, data, fit_one, flag, at_once, self.verbose)
+            self.history = self.nets.result
         else:
             self.history = self._fit(nets, data, planned, self.budget)
             self.nets, n_begun = nets, int(np.count_nonzero(self.history.epochs))

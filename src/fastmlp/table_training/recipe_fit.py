@@ -185,9 +185,9 @@ def affordable(recipe: Recipe, epoch_seconds: float, seconds: float, keeps_nets:
     of_single_nets = recipe.own_folds or n_epochs * recipe.n_nets < 1.0
     if recipe.n_folds > 1 and of_single_nets and not keeps_nets:
         alike = replace(recipe, n_nets=recipe.n_nets_of_all_folds, n_folds=1, own_folds=False)
-        found, note = affordable(alike, epoch_seconds, seconds)
-        has_all = found.n_nets == alike.n_nets
-        return (replace(recipe, epochs=found.epochs, patience=found.patience) if has_all else found), note
+        fewer, note = affordable(alike, epoch_seconds, seconds)
+        has_all = fewer.n_nets == alike.n_nets
+        return (replace(recipe, epochs=fewer.epochs, patience=fewer.patience) if has_all else fewer), note
     n_nets = recipe.n_nets
     if n_epochs < FEWEST_EPOCHS and not keeps_nets:
         n_nets = min(n_nets, max(1, int(n_nets * n_epochs / min(FEWEST_EPOCHS, recipe.epochs))))
@@ -232,13 +232,13 @@ def _epoch_seconds_of_all(
     recipe: Recipe, make: Callable[[Recipe], Any], data: EncodedRows, at_once: FitsAtOnce, seconds_left: float
 ) -> float:
     """Return how long an epoch of all nets takes, as often as they are trained."""
-    measured, n_turns, found = recipe, 1, list[float]()
+    measured, n_turns, measurements = recipe, 1, list[float]()
     if data.folds is not None:  # nets are trained each by itself
         measured, n_turns = replace(recipe, n_nets=1, n_folds=1), -(-recipe.n_nets_of_all_folds // at_once.n_fits)
         data = data.without(0)
 
     def measure() -> None:
-        found.append(seconds_per_epoch(lambda: make(measured), data, recipe, seconds_left))
+        measurements.append(seconds_per_epoch(lambda: make(measured), data, recipe, seconds_left))
 
     with warnings.catch_warnings(), stop_flag() as flag:
         warnings.simplefilter("ignore", DivergenceWarning)  # the training itself will warn
@@ -248,7 +248,7 @@ def _epoch_seconds_of_all(
             run_on_threads(
                 partial(with_threads, at_once.n_threads, measure), at_once.n_fits, StopFlag(flag), lambda: None
             )
-    return n_turns * max(found)
+    return n_turns * max(measurements)
 
 
 class FitsInTime:

@@ -152,14 +152,14 @@ class StreamedFit(ABC):
         held.clear()
         return_freed_memory()
         training = FileRows(rows, limit) if isinstance(rows, RowFile) else Rows(rows.X, rows.y)
-        found = EncodedRows(training, Rows(X, y) if len(X) else None)
-        if self._fraction and found.held_out is None:
-            found.close()
+        encoded = EncodedRows(training, Rows(X, y) if len(X) else None)
+        if self._fraction and encoded.held_out is None:
+            encoded.close()
             raise ValueError(
                 f"A validation share of {self._fraction:g} leaves no row to validate on: raise it or the memory limit, "
                 "or switch validation off with 0."
             )
-        return found
+        return encoded
 
     def notice(self, n_needed: int, rows: EncodedRows) -> str:
         """Return the sentence that says how the table is read, and why; n_needed : bytes of a fit in memory"""

@@ -88,10 +88,10 @@ class Tuning(NamedTuple):
             If there are none.
         """
         of_classes = {"label_smoothing"}  # several labels cannot be smoothed
-        found = [name for name in SPACE if name not in self.given and (loss == OF_CLASSES or name not in of_classes)]
-        if not found:
+        fields = [name for name in SPACE if name not in self.given and (loss == OF_CLASSES or name not in of_classes)]
+        if not fields:
             raise ValueError(f"{self.title} has nothing to search, because all settings are given: leave one out.")
-        return found
+        return fields
 
 
 @dataclass
@@ -197,9 +197,9 @@ class Search:
                     start = f"tuning {number + 1}/{len(rungs)}: {of_rung}"
                     print(f"{start}, {best_score()}" if best_score() else start, flush=True)
                 recipes = [self._recipe_of(k, epochs) for k in members]
-                found = [self.encoded(recipe) for recipe in recipes]
-                for group in groups_of_recipes(recipes, list(map(id, found))):
-                    self._train_group([members[k] for k in group], [recipes[k] for k in group], found[group[0]])
+                encodings = [self.encoded(recipe) for recipe in recipes]
+                for group in groups_of_recipes(recipes, list(map(id, encodings))):
+                    self._train_group([members[k] for k in group], [recipes[k] for k in group], encodings[group[0]])
                     n_done += len(group)
                     bar.show(n_done, nan, best_score)
                     self.interrupted |= flag.is_set()

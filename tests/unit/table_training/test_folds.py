@@ -58,7 +58,7 @@ def test_each_net_is_trained_without_its_fold_and_predicts_it(data):
         held = k // 2 == FOLDS
         expected = logits(found.nets.net(k), data.training.X[held])
         np.testing.assert_allclose(found.logits[k % 2, held], expected, rtol=1e-5)
-    result = found.result
+    result = found.nets.result
     assert (result.n_nets, result.epochs.tolist(), result.interrupted) == (6, [3] * 6, False)
     loss = found.nets.net(2).evaluate(*data.without(1).held_out[:2])["loss"]
     assert loss == pytest.approx(result.best_value[2], rel=1e-5)
@@ -69,9 +69,9 @@ def test_nets_that_had_begun_are_kept_after_an_interruption(data):
         history.stopped_by = "interrupt" if k == 3 else history.stopped_by
 
     found = trained(data, after=after)
-    assert found.result.interrupted
+    assert found.nets.result.interrupted
     assert found.nets.n_nets == 4
-    assert found.result.stopped_by.tolist()[-1] == "interrupt"
+    assert found.nets.result.stopped_by.tolist()[-1] == "interrupt"
     assert np.isnan(found.logits[:, FOLDS == 2]).all()
     assert np.isfinite(found.logits[:, FOLDS < 2]).all()
 
@@ -81,9 +81,9 @@ def test_ctrl_c_between_two_fits_keeps_the_nets_that_are_trained(data, monkeypat
     monkeypatch.setattr("fastmlp.table_training.folds.logits", with_sigint(logits, 2))
     with stop_flag() as flag:
         found = trained(data, flag=flag)
-    assert found.result.interrupted
+    assert found.nets.result.interrupted
     assert found.n_begun == found.nets.n_nets == 2
-    assert "interrupt" not in found.result.stopped_by, "both have come to their end"
+    assert "interrupt" not in found.nets.result.stopped_by, "both have come to their end"
     assert (found.nets.params != nets().params[:2]).any(axis=1).all()
     assert np.isfinite(found.logits[:, FOLDS == 0]).all()
     assert np.isnan(found.logits[:, FOLDS > 0]).all()
@@ -105,8 +105,8 @@ def test_nets_at_the_same_time_have_the_bits_of_nets_in_turn(data, at_once):
     np.testing.assert_array_equal(found.nets.params, expected.nets.params)
     np.testing.assert_array_equal(found.logits, expected.logits)
     for name in ("records", "best_epoch", "best_value"):
-        np.testing.assert_array_equal(getattr(found.result, name), getattr(expected.result, name))
-    assert (found.n_begun, found.result.interrupted, found.nets.fits) == (6, False, 1)
+        np.testing.assert_array_equal(getattr(found.nets.result, name), getattr(expected.nets.result, name))
+    assert (found.n_begun, found.nets.result.interrupted, found.nets.fits) == (6, False, 1)
 
 
 @pytest.mark.usefixtures("ctrl_c")
@@ -114,9 +114,9 @@ def test_ctrl_c_ends_all_nets_that_are_in_training(data):
     meeting = threading.Barrier(2, lambda: threading.Timer(0.2, signal.raise_signal, [signal.SIGINT]).start())
     with stop_flag() as flag:
         found = trained(data, LONG, lambda k: meeting.wait(), flag=flag, at_once=AT_ONCE)
-    assert (found.result.interrupted, found.n_begun, found.nets.n_nets) == (True, 2, 2)
-    assert found.result.stopped_by.tolist() == ["interrupt", "interrupt"]
-    assert (found.result.epochs > 0).all()
+    assert (found.nets.result.interrupted, found.n_begun, found.nets.n_nets) == (True, 2, 2)
+    assert found.nets.result.stopped_by.tolist() == ["interrupt", "interrupt"]
+    assert (found.nets.result.epochs > 0).all()
     assert np.isfinite(found.nets.params).all()
     assert np.isfinite(found.logits[:, FOLDS == 0]).all()
     assert np.isnan(found.logits[:, FOLDS > 0]).all()

@@ -136,13 +136,13 @@ class TabularMLPClassifier(SourceScores, ClassifierMixin, BaseTabular):
                 columns = counted(self.n_outputs_, "column") if self._is_multilabel else "one column"
                 raise ValueError(f"y must have {columns}, but it has shape {y.shape}.")
             return y.astype(np.float64)
-        found, inverse = distinct_labels(y)
-        codes = class_numbers(found.tolist(), self.classes_.tolist())
+        labels, inverse = distinct_labels(y)
+        codes = class_numbers(labels.tolist(), self.classes_.tolist())
         if (codes < 0).any():
-            unknown, known = found.tolist()[int(np.argmin(codes))], self.classes_.tolist()
+            unknown, classes = labels.tolist()[int(np.argmin(codes))], self.classes_.tolist()
             raise ValueError(
                 f"y has the class {shown(unknown)}, which was not among those to train on: "
-                f"{listed(map(repr, known), 10)}."
+                f"{listed(map(repr, classes), 10)}."
             )
         return codes[inverse]
 

@@ -252,7 +252,7 @@ class BaseTabular(Exportable, TableData, TabularParameters, ABC):
 
     def _finish(self, model: TableModel, name: str) -> None:
         """Set the fitted attributes, and warn of what has ended early; name : of y"""
-        found, net, history = model.found, model.nets, model.history
+        search, net, history = model.found, model.nets, model.history
         self.columns_, self.notes_, self.n_iter_ = model.columns, model.notes, model.n_epochs
         self.net_, self.history_ = net, history
         if self._is_classifier:
@@ -262,24 +262,24 @@ class BaseTabular(Exportable, TableData, TabularParameters, ABC):
         if model.out_of_fold is not None:
             with np.errstate(invalid="ignore"):  # of rows without a prediction, after Ctrl-C
                 self.oof_prediction_ = self._predictions_of(model.out_of_fold)
-        if isinstance(net, MLP) and not (found is not None and found.interrupted):
+        if isinstance(net, MLP) and not (search is not None and search.interrupted):
             self.loss_curve_, held_out = history.loss.tolist(), history.validation_loss
             self.validation_loss_curve_ = None if held_out is None else held_out.tolist()
             warn_of_interrupted_history(history)
         target = self._target(name)
         net.preprocessing = None if target is None else Preprocessing(self.columns_, target, self.notes_)
-        if found is not None and model.searched is not None:
+        if search is not None and model.searched is not None:
             self.tuning_results_ = [
                 {
                     "settings": {PARAMETERS[field]: value for field, value in trial.settings.items()},
                     "score": trial.score,
                     "epochs": trial.epochs,
                 }
-                for trial in found.trials
+                for trial in search.trials
             ]
-            self.best_settings_ = {PARAMETERS[field]: getattr(found.recipe, field) for field in model.searched}
-            if found.interrupted or not found.trials:
-                warn_user(found.note)
+            self.best_settings_ = {PARAMETERS[field]: getattr(search.recipe, field) for field in model.searched}
+            if search.interrupted or not search.trials:
+                warn_user(search.note)
         if model.left_out is not None:
             warn_of_missing_nets(*model.left_out, model.n_wanted)
 

@@ -66,22 +66,22 @@ class SourceFit(StreamedFit):
         refuse_with_stream(**others)
         self._kept.clear()
         learner.columns_ = model.columns
-        found = self.encode()
+        rows = self.encode()
         model.problems, model.notes = (*model.problems, *self.unseen), (*model.notes, *self.unseen)
         learner.notes_ = model.notes
-        with closed_after_error(found):
+        with closed_after_error(rows):
             if isinstance(given, np.random.RandomState):
                 given.set_state(model.generator.get_state())  # another fit with it draws other numbers
             if self._validation_data is not None:
-                found = found._replace(held_out=learner._held_out(self._validation_data))
+                rows = rows._replace(held_out=learner._held_out(self._validation_data))
             vars(estimator).update(vars(learner))
             if model.problems:
                 warn_user(as_lines(model.problems, "notes_"))
             table, y = self.drawn
             warn_of_target_copies(table, y, y, estimator._is_classifier)
             warn_of_targets(y, estimator._is_classifier, y)
-            print(self.notice(n_needed, found), file=sys.stderr)
-        return found
+            print(self.notice(n_needed, rows), file=sys.stderr)
+        return rows
 
     def in_memory(self) -> tuple[Any, Any]:
         """Return (X, y) in memory."""

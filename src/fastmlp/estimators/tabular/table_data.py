@@ -135,10 +135,10 @@ class TableData(Fitted, BaseEstimator):
         if not is_source(X):
             return tuple(note.text for note in self._notes_on(X))
         said, pieces = NotesOfPieces(), as_table_source(X).pieces()
-        found = [(len(piece), self._notes_on(piece)) for piece, _ in pieces if len(piece)]
-        if len(found) > 1:
-            found = [(n, said.of_next(n, notes)) for n, notes in found]
-        return tuple(note.text for _, notes in found for note in notes)
+        notes_of_pieces = [(len(piece), self._notes_on(piece)) for piece, _ in pieces if len(piece)]
+        if len(notes_of_pieces) > 1:
+            notes_of_pieces = [(n, said.of_next(n, notes)) for n, notes in notes_of_pieces]
+        return tuple(note.text for _, notes in notes_of_pieces for note in notes)
 
     def _notes_on(self, X: Any) -> list[Note]:
         notes: list[Note] = []
@@ -252,10 +252,10 @@ def refuse_missing(y: Any, name: str) -> None:
 def in_pieces(predict: Callable[[Any], np.ndarray], X: Any) -> np.ndarray:
     """Return what `predict` returns for all rows of a source; it is called with each piece."""
     source = as_table_source(X)
-    found = [predict(piece) for piece, _ in source.pieces() if len(piece)]
-    if not found:
+    predictions = [predict(piece) for piece, _ in source.pieces() if len(piece)]
+    if not predictions:
         raise ValueError(f"X must have at least one sample, but {source.kind} has none.")
-    return np.concatenate(found)
+    return np.concatenate(predictions)
 
 
 class SourceScores(Scores):
