@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ..data.checked_samples import Strides, samples_of_net, select_rows, select_weights, split
+from ..data.checked_samples import Strides, make_samples, samples_of_net, select_rows, select_weights, split
 from ..data.sample_weights import as_weights
 from ..errors import counted
 from ..kernels.structs import Samples
@@ -161,7 +161,8 @@ class OnDisk(NamedTuple):
     def shown(self) -> Samples:
         """Samples for plots and for a monitor: evenly spaced ones."""
         rows = np.linspace(0, self.n_samples - 1, min(self.n_samples, SHOWN_ROWS)).round().astype(np.int64)
-        return select_rows(self.data, rows)
+        weight = select_weights(self.data.weight, rows) if self.data.has_weights else self.data.weight
+        return make_samples(*self.file.take(rows), weight, self.metric)
 
     @property
     def sent(self) -> Samples:

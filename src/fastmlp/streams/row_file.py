@@ -100,6 +100,13 @@ class RowFile:
         X, Y = (np.asarray(np.memmap(file, self.dtype, "r")) for file in self._files)
         return X, Y
 
+    def take(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return some rows (X, Y) by their numbers, each read by itself: a map would hold the pages around it."""
+        X, Y = (np.empty((len(rows), width), self.dtype) for width in self.widths)
+        for k, row in enumerate(rows.tolist()):
+            self.read(row, X[k : k + 1], Y[k : k + 1])
+        return X, Y
+
     def part(self, rows: np.ndarray) -> RowFile:
         """Return a temporary copy of some rows, by their ascending numbers, which is removed with this file."""
         writer = RowFileWriter(self.widths, self.dtype, self.folder.parent)
