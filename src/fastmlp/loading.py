@@ -22,8 +22,8 @@ from .initialization import OBJECTS, Init
 from .interface.user_warnings import warn_user
 from .mlp import MLP
 from .network.parameter_layout import Layout
-from .persistence import HISTORY, METRIC_RECORDS, PREFIX, RANDOM, RESULT, RESULT_PREFIX
 from .persistence.safetensors_file import DAMAGE, read, reason_of, refusal
+from .persistence.saved_net import HISTORY, METRIC_RECORDS, PREFIX, RANDOM, RESULT, RESULT_PREFIX
 from .population import Population
 from .population_result import CLAIMS, PopulationResult
 from .population_result.stopped_by import STOPPED_BY

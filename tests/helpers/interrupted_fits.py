@@ -3,7 +3,7 @@
 import signal
 from contextlib import contextmanager
 
-import fastmlp.fit.hooks.nets_in_lanes
+import fastmlp.fit.hooks.lane_calls
 from fastmlp.fit.lanes import Lanes
 from fastmlp.fit.one_net import OneNet
 
@@ -20,7 +20,7 @@ def interrupt_populations(monkeypatch):
         return reason
 
     monkeypatch.setattr(Lanes, "run", ran)
-    monkeypatch.setattr(fastmlp.fit.hooks.nets_in_lanes, "FIRST_CALL", 1)
+    monkeypatch.setattr(fastmlp.fit.hooks.lane_calls, "FIRST_CALL", 1)
 
 
 def with_sigint(function, n=1):

@@ -1,4 +1,4 @@
-"""`fastmlp.load` returns nets, populations and estimators. Their file formats are tested in test_persistence.py and
+"""`fastmlp.load` returns nets, populations and estimators. Their file formats are tested in test_saved_net.py and
 estimators/test_serialization.py.
 """
 

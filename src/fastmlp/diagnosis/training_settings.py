@@ -11,7 +11,8 @@ from .. import optimizers
 from ..errors import checked_setting
 from ..history import History
 from ..kernels.formulas.update_rules import RULES
-from ..optimizers.base import AUTO_ROWS, SHARED, Optimizer
+from ..optimizers.base import SHARED, Optimizer
+from ..optimizers.batch_size import AUTO_ROWS
 from ..population_result import PopulationResult
 
 PLAIN = tuple(row.name for row in RULES if row.is_plain_descent)

@@ -22,7 +22,7 @@ from ..interface.user_warnings import warn_user
 from ..network.parameter_layout import Layout
 from ..network.spec import HIDDEN
 from ..optimizers import OPTIMIZERS, SGD, Adam, Optimizer, optimizer_from_name
-from ..optimizers.base import batch_rows
+from ..optimizers.batch_size import batch_rows
 from ..runtime.memory_limits import check_params
 
 FASTMLP_ACTIVATION = {"logistic": "sigmoid"}  # scikit-learn's name -> ours

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..errors import counted
 from ..interface.user_warnings import warn_user
-from ..persistence import DATES
+from ..persistence.saved_net import DATES
 from ..tables.features import column_from_dict
 from ..tables.target import CLASSIFICATION
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import counted
 from ..kernels.formulas.activations import ACTIVATIONS, IDENTITY, SOFTMAX
-from ..persistence import package_version
+from ..persistence.saved_net import package_version
 from .c_columns import column_functions
 from .c_syntax import Text, array, comment, function, functions, literal
 from .formulas import retargeted

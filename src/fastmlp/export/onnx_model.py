@@ -8,7 +8,7 @@ import numpy as np
 
 from ..errors import counted
 from ..kernels.formulas.activations import ACTIVATIONS, IDENTITY
-from ..persistence import package_version
+from ..persistence.saved_net import package_version
 from .onnx_graph import IR_VERSION, ML, ML_OPSET, OPSET, Graph, Value, helper, onnx
 from .predictor import MEAN, NUMBERS, PROBABILITIES, Predictor
 

@@ -20,7 +20,7 @@ from ..history import History
 from ..kernels.formulas.counter_rng import fit_seed, fit_seeds
 from ..kernels.jit.compile_time import Stopwatch, notices
 from ..kernels.structs import DIVERGED_NET, RUNNING, Samples
-from ..optimizers.base import batch_rows
+from ..optimizers.batch_size import batch_rows
 from ..population_result import PopulationResult
 from ..runtime.ctrl_c import StopFlag, stop_flag
 from ..runtime.memory_limits import check_epochs

@@ -16,7 +16,7 @@ from ..convergence import Converged, as_converged
 from ..errors import checked_count, checked_number, checked_verbose
 from ..interface.keywords import Table, unknown_keyword
 from ..optimizers import OPTIMIZERS, Adam, optimizer_from_name
-from ..optimizers.base import AUTO
+from ..optimizers.batch_size import AUTO
 from ..runtime.checkpoint_interval import Checkpoint, as_checkpoint
 from .metric_functions import METRICS, as_metrics
 from .optimizer_state import OptimizerState, checked_state

@@ -19,7 +19,7 @@ from ..data.checked_samples import Strides, make_samples, samples_of_net, select
 from ..data.sample_weights import as_weights
 from ..errors import counted
 from ..kernels.structs import Samples
-from ..optimizers.base import takes_all
+from ..optimizers.batch_size import takes_all
 from ..runtime.memory_limits import checked_memory_limit, format_bytes
 from ..streams.source_kinds import is_source, names_columns
 

@@ -128,7 +128,7 @@ class NetBase:
         OSError
             If the file cannot be written, or path is a folder, a device or a pipe. An existing file is then unchanged.
         """
-        from ..persistence import save
+        from ..persistence.saved_net import save
 
         save(self, path)
 

@@ -22,9 +22,9 @@ from ..interface.user_warnings import warn_user
 from ..kernels.system.atomic_file import draft_beside
 from ..runtime.checkpoint_interval import Checkpoint, Timer, as_interval
 from ..runtime.output_files import check_output, replacing
-from . import checksum, package_version
 from .safetensors_file import DAMAGE, parts_of_file, reason_of
 from .safetensors_file import read as read_file
+from .saved_net import checksum, package_version
 
 FORMAT = 1  # of a checkpoint; persistence.FORMAT is the highest that is read
 SEARCH = "sweep"  # kind of checkpoint; of its populations there are others beside it, FILE.0 and so on

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from . import FORMAT, KEY, checksum, package_version
+from .saved_net import FORMAT, KEY, checksum, package_version
 
 MAX_HEADER = 100_000_000  # bytes, the limit of the safetensors format
 

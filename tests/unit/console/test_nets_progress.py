@@ -89,7 +89,7 @@ def test_lines_of_a_population_have_the_best_validation_loss(sizes, capsys):
 @pytest.mark.parametrize("n_folds", [3, 16], ids=["on threads", "in SIMD lanes"])
 def test_folds_that_are_trained_at_the_same_time_count_by_their_epochs(notebook, monkeypatch, n_folds):
     """No net is finished long before the last one."""
-    monkeypatch.setattr("fastmlp.fit.hooks.nets_in_lanes.FIRST_CALL", 1.0)
+    monkeypatch.setattr("fastmlp.fit.hooks.lane_calls.FIRST_CALL", 1.0)
     settings = {"max_iter": 100, "tol": 0.0, "n_iter_no_change": 100, "random_state": 0, "verbose": True}
     model = fastmlp.MLPRegressor(hidden_layer_sizes=(4,), **settings)
     with pytest.warns(UserWarning, match="max_iter"):

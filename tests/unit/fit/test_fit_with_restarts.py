@@ -12,7 +12,7 @@ import fastmlp.execution.thresholds
 from fastmlp import MLP, SGD, Converged, DivergenceWarning, EarlyStopping, Population
 from fastmlp.devices import Device
 from fastmlp.execution.dispatch import choose_nets_variant
-from fastmlp.fit.hooks import nets_in_lanes
+from fastmlp.fit.hooks import lane_calls
 from fastmlp.kernels.cpu import backend
 from fastmlp.kernels.cpu.workspace import VECTOR_BYTES
 from fastmlp.kernels.structs import LANES
@@ -150,8 +150,8 @@ def test_calls_with_many_blocks_take_many_epochs(monkeypatch):
     """A call limited to a fit's own epochs would end after each block of nets and start threads anew."""
     asked, train = [], backend.train_nets
     monkeypatch.setattr(backend, "train_nets", lambda *job: (asked.append(job[-1]), train(*job)))
-    monkeypatch.setattr(nets_in_lanes, "CALL_SECONDS", (1e9, 2e9))
-    monkeypatch.setattr(nets_in_lanes, "FIRST_CALL", 1.0)
+    monkeypatch.setattr(lane_calls, "CALL_SECONDS", (1e9, 2e9))
+    monkeypatch.setattr(lane_calls, "FIRST_CALL", 1.0)
     Population((2, 2, 1), 5000, random_state=0).fit(XOR_X, XOR_Y, epochs=7, verbose=0)
     assert asked[:5] == [1, 1, 2, 4, 8]
     assert max(asked) > 50

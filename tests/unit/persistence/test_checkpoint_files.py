@@ -9,8 +9,9 @@ import pytest
 from resumed_fits import assert_same_fit, train
 
 import fastmlp
-from fastmlp.persistence import FORMAT, checkpoint_files
+from fastmlp.persistence import checkpoint_files
 from fastmlp.persistence.checkpoint_files import PREVIOUS, Contents, read, write
+from fastmlp.persistence.saved_net import FORMAT
 
 rng = np.random.default_rng(0)
 X, y = rng.normal(size=(40, 3)), rng.integers(0, 2, 40)

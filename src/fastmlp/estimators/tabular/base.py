@@ -17,7 +17,7 @@ from ...interface.docstrings import with_entries_of
 from ...interface.keywords import explains_names
 from ...interface.user_warnings import warn_user
 from ...mlp import MLP
-from ...persistence import save
+from ...persistence.saved_net import save
 from ...runtime.ctrl_c import stop_flag
 from ...runtime.memory_limits import checked_memory_limit
 from ...streams.source_kinds import is_source

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from ..lanes import Lanes
+from .callbacks import Callbacks
 from .checkpoint import SaveLanes, SaveNet
 from .early_stopping import EndByRecords
 from .epoch_scores import Measure, Validation
 from .hook import Fit, Hook
-from .nets_in_lanes import CallsOfLanes, ShowNets
-from .observers import Callbacks, ShowProgress, Watch
+from .lane_calls import LaneCalls
+from .progress import ShowNets, ShowProgress, Watch
 from .time_limit import EndInTime
 from .tuned_calls import TunedCalls
 
@@ -20,7 +21,7 @@ def hooks_of(fit: Fit) -> list[Hook]:
     shows, saves, watches = fit.progress is not None, fit.saver is not None, task.monitor is not None
     table: tuple[tuple[type[Hook], bool], ...] = (  # hook, whether the fit needs it
         (TunedCalls, not in_lanes and not engine.is_short),
-        (CallsOfLanes, in_lanes),
+        (LaneCalls, in_lanes),
         (EndInTime, task.time_limit is not None),
         (Watch, watches and not task.is_population),
         (Validation, fit.validation_plan is not None),

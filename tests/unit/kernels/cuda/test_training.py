@@ -15,7 +15,7 @@ import fastmlp
 from fastmlp import MLP, SGD, Population
 from fastmlp.execution.gpu_costs import BY_LAYERS
 from fastmlp.fit import one_net
-from fastmlp.fit.hooks import nets_in_lanes
+from fastmlp.fit.hooks import lane_calls
 from fastmlp.kernels.formulas.losses import LOSSES
 from fastmlp.kernels.formulas.update_rules import RULES
 
@@ -30,7 +30,7 @@ def test_cases_have_every_loss_update_rule_and_hidden_activation():
 def short_calls(monkeypatch):
     """First calls of kernels that take a step, or an epoch of a population."""
     monkeypatch.setattr(one_net, "FIRST_CALL", 1)
-    monkeypatch.setattr(nets_in_lanes, "FIRST_CALL_OF_DEVICE", 1)
+    monkeypatch.setattr(lane_calls, "FIRST_CALL_OF_DEVICE", 1)
 
 
 @pytest.mark.parametrize("place, n_nets, name", FITS)
@@ -240,8 +240,8 @@ def test_first_calls_are_short_and_double(cuda, monkeypatch):
     asked, train_nets = [], backend.train_nets
     nets = Population((2, 2, 1), 100, device="cuda", random_state=0)
     monkeypatch.setattr(backend, "train_nets", lambda *job: (asked.append(job[-1]), train_nets(*job)))
-    monkeypatch.setattr(nets_in_lanes, "FULL_DEVICE", 10)
-    monkeypatch.setattr(nets_in_lanes, "FIRST_CALL_OF_DEVICE", 3.5 * 100 * 4 * nets.network.layout.products)
-    monkeypatch.setattr(nets_in_lanes, "CALL_SECONDS", (1e9, 2e9))
+    monkeypatch.setattr(lane_calls, "FULL_DEVICE", 10)
+    monkeypatch.setattr(lane_calls, "FIRST_CALL_OF_DEVICE", 3.5 * 100 * 4 * nets.network.layout.products)
+    monkeypatch.setattr(lane_calls, "CALL_SECONDS", (1e9, 2e9))
     nets.fit(rng_samples := np.ones((4, 2)), rng_samples[:, :1], epochs=40, optimizer=fastmlp.Adam(), verbose=0)
     assert asked[:4] == [3, 3, 6, 12]

@@ -5,7 +5,7 @@ import pytest
 from toy_data import XOR_X, XOR_Y
 
 from fastmlp import MLP, Population, sweep
-from fastmlp.optimizers.base import batch_rows, takes_all
+from fastmlp.optimizers.batch_size import batch_rows, takes_all
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(450, 3)), RNG.normal(size=450)

@@ -1,9 +1,8 @@
-"""Hooks of nets that are trained together: the epochs of a kernel call, and what is shown of the nets."""
+"""Hook that chooses the epochs of the kernel calls of nets that are trained together."""
 
 from __future__ import annotations
 
-from ...console.nets_progress import BestScore
-from ..lanes import MOST_EPOCHS, Lanes
+from ..lanes import MOST_EPOCHS
 from .hook import Fit, Hook
 
 CALL_SECONDS = (0.1, 0.3)  # range of a call's duration: a call cannot be interrupted and shows no progress
@@ -13,7 +12,7 @@ FULL_DEVICE = 10_000  # nets up to which an epoch takes a GPU as long as for one
 FIRST_CALL_OF_DEVICE = 1e10
 
 
-class CallsOfLanes(Hook):
+class LaneCalls(Hook):
     """Epochs of the kernel calls, by the duration of the last one."""
 
     def __init__(self, fit: Fit):
@@ -36,25 +35,4 @@ class CallsOfLanes(Hook):
             self._n = min(2 * self._n, MOST_EPOCHS)
         elif seconds > CALL_SECONDS[1]:
             self._n = max(1, self._n // 2)
-        return ""
-
-
-class ShowNets(Hook):
-    """Shows how many nets are finished, and lets the monitor look at them."""
-
-    def __init__(self, fit: Fit):
-        self._lanes: Lanes = fit.engine
-        self._progress, self._share = fit.progress, 0.0
-        self._before = 0 if fit.progress is None else fit.progress.done
-
-    def after(self) -> str:
-        lanes, outcome, task, progress = self._lanes, self._lanes.outcome, self._lanes.task, self._progress
-        if progress is not None:
-            if lanes.trains_all_at_once:
-                self._share = min(1.0, self._share + lanes.last_call[1] / lanes.n_epochs)
-            done = self._before + lanes.n_finished + self._share * (lanes.n_members - lanes.n_finished)
-            validates = task.monitored == "validation_loss"
-            progress.show(done, float("nan"), (lambda: BestScore.of(outcome.best_value)) if validates else None)
-        if task.monitor is not None:
-            task.monitor.look_at_nets(outcome)
         return ""

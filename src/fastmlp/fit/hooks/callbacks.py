@@ -1,4 +1,4 @@
-"""Hooks that look at the fit of one net: its progress, a monitor of known failures, and the user's callbacks."""
+"""Hook that calls the user's callbacks after epochs of one net, and ends the fit if one of them says so."""
 
 from __future__ import annotations
 
@@ -9,32 +9,6 @@ import numpy as np
 from ...callbacks import epochs_ahead
 from ..one_net import OneNet
 from .hook import Fit, Hook
-
-
-class ShowProgress(Hook):
-    def __init__(self, fit: Fit):
-        assert fit.progress is not None
-        self._net: OneNet = fit.engine
-        self._progress = fit.progress
-
-    def after(self) -> str:
-        net = self._net
-        loss = net.records.loss[net.epochs_done - 1] if net.epochs_done else float("nan")
-        self._progress.show(net.fraction_done, loss, net.records.best_score)
-        return ""
-
-
-class Watch(Hook):
-    """Lets the monitor look at the losses."""
-
-    def __init__(self, fit: Fit):
-        self._net: OneNet = fit.engine
-        self._monitor = fit.engine.task.monitor
-
-    def after(self) -> str:
-        net = self._net
-        self._monitor.look(net.records.loss[: net.epochs_done], at_end=net.is_last_step_done)
-        return ""
 
 
 class Callbacks(Hook):

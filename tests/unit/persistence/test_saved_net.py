@@ -12,8 +12,8 @@ from safetensors.numpy import save as to_bytes
 
 import fastmlp
 from fastmlp.initialization import Normal, Uniform
-from fastmlp.persistence import FORMAT, KEY
 from fastmlp.persistence.safetensors_file import read
+from fastmlp.persistence.saved_net import FORMAT, KEY
 
 
 @pytest.fixture
