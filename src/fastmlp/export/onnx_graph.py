@@ -16,7 +16,6 @@ try:
 except ImportError as error:
     raise ImportError(f"A file .onnx needs the package onnx: {install_command('onnx')}.") from error
 
-OPSET, ML_OPSET, IR_VERSION = 17, 3, 8  # of 2022: runtimes since onnxruntime 1.12 read them
 ML = "ai.onnx.ml"
 SYMBOLS = {
     "+": "Add",

@@ -9,9 +9,10 @@ import numpy as np
 from ..errors import counted
 from ..kernels.formulas.activations import ACTIVATIONS, IDENTITY
 from ..persistence.saved_net import package_version
-from .onnx_graph import IR_VERSION, ML, ML_OPSET, OPSET, Graph, Value, helper, onnx
+from .onnx_graph import ML, Graph, Value, helper, onnx
 from .predictor import MEAN, NUMBERS, PROBABILITIES, Predictor
 
+OPSET, ML_OPSET, IR_VERSION = 17, 3, 8  # of 2022: runtimes since onnxruntime 1.12 read them
 LABEL, PROBABILITY, VARIABLE, OUTPUT = "label", "probabilities", "variable", "Y"  # names of outputs
 MOST_BYTES = 2_000_000_000  # a file of protobuf has less than 2 GiB
 

@@ -199,7 +199,7 @@ def fit_mlp(net: SingleNetBase, X: Any, y: Any, keywords: dict[str, Any], watch:
     watch : Stopwatch     started when the fit began
     """
     if keywords["verbose"] == 2:
-        from ..loggers import EpochLines
+        from .epoch_lines import EpochLines
 
         keywords["callbacks"] = (*keywords["callbacks"], EpochLines(keywords["epochs"], line_start()))
     with _started_fit(net, X, y, keywords, watch) as (task, flag, saver):

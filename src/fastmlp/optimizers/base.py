@@ -21,8 +21,14 @@ SHARED = ("learning_rate_factors",)  # settings that all nets of a population ha
 KINDS = ("weights", "biases")  # of the parameters of a layer
 
 
+def plain(value: Any) -> Any:
+    """Return a NumPy number as one of Python, whose text names no package; anything else as it is."""
+    return value.item() if isinstance(value, np.generic) else value
+
+
 def setting_text(value: Any) -> str:
     """Return a setting as text: its repr, or the name of a function, whose repr differs from process to process."""
+    value = plain(value)
     return repr(value) if isinstance(value, (str, int, float)) else schedule_text(value)
 
 
@@ -92,7 +98,7 @@ class Optimizer:
 
     def __repr__(self) -> str:
         settings = self.__getstate__()
-        texts = [f"{k}={v!r}" for k, v in settings.items() if k not in SHARED]
+        texts = [f"{k}={plain(v)!r}" for k, v in settings.items() if k not in SHARED]
         texts += [f"{k}={setting_text(settings[k])}" for k in SHARED if settings[k] is not None]
         return f"{type(self).__name__}({', '.join(texts)})"
 

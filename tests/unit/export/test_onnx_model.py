@@ -15,7 +15,8 @@ onnx = pytest.importorskip("onnx", reason="pip install 'fastmlp[onnx]' has onnx"
 runtime = pytest.importorskip("onnxruntime", reason="pip install 'fastmlp[test]' has onnxruntime")
 
 from fastmlp.export import onnx_model  # noqa: E402
-from fastmlp.export.onnx_graph import IR_VERSION, ML_OPSET, OPERATORS, OPSET, Graph, Value, helper  # noqa: E402
+from fastmlp.export.onnx_graph import OPERATORS, Graph, Value, helper  # noqa: E402
+from fastmlp.export.onnx_model import IR_VERSION, ML_OPSET, OPSET  # noqa: E402
 from fastmlp.export.predictor import Predictor  # noqa: E402
 
 RELATIVE, PROBABILITY = 1e-5, 2e-6  # of each output; absolute

@@ -224,3 +224,11 @@ def test_factors_of_layers_are_those_of_gradients_and_then_of_rates():
 def test_l_bfgs_is_said_to_be_elsewhere(name):
     with pytest.raises(ValueError, match=r"MLPClassifier\(solver='lbfgs'\) .*minimize\(net.objective\(X, y\)"):
         optimizer_from_name(name)
+
+
+def test_numbers_of_numpy_are_written_as_numbers():
+    """Histories, checkpoints and diagnose read these texts."""
+    assert repr(SGD(np.float64(0.1), momentum=np.float32(0.5))) == repr(SGD(0.1, momentum=0.5))
+    net = MLP((2, 3, 1), random_state=0)
+    history = net.fit([[0, 0], [1, 1]], [0, 1], epochs=1, optimizer=SGD(np.float64(0.1)))
+    assert "np." not in history.settings["optimizer"]
