@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 MOST_COUNTED = 2**63 - 1  # largest int64
 SHOWN_CHARACTERS = 100  # characters, scale of the length of a value in a message
+MOST_NAMES = 20  # in a message, of those to choose from
 
 
 class DivergenceWarning(UserWarning):
@@ -89,7 +90,8 @@ def unknown_name(kind: str, name: object, choices: Iterable[str]) -> ValueError:
     """
     choices = list(choices)
     hint = f" Did you mean {likely!r}?" if (likely := likely_name(str(name).lower(), choices)) else ""
-    return ValueError(f"Unknown {kind} {shown(name)}.{hint} Choose from: {', '.join(choices)}.")
+    others = f" and {len(choices) - MOST_NAMES:,} others" * (len(choices) > MOST_NAMES)
+    return ValueError(f"Unknown {kind} {shown(name)}.{hint} Choose from: {', '.join(choices[:MOST_NAMES])}{others}.")
 
 
 def no_file(path: str | os.PathLike) -> OSError:

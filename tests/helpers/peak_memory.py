@@ -17,7 +17,8 @@ def peak():
         return next(1024 * int(line.split()[1]) for line in status if line.startswith("VmHWM"))
 
 
-fit(sys.argv[1])
+for _ in range(3):  # the first imports and compiles; the others take what the allocators keep
+    fit(sys.argv[1])
 before = peak()
 fit(sys.argv[2])
 print(peak() - before)

@@ -71,8 +71,9 @@ def likely_name(name: str, choices: list[str]) -> str | None:
             return known_name
     from difflib import get_close_matches  # here, since its import takes longer than the rest of this module
 
-    if matches := get_close_matches(name, choices, n=1, cutoff=MIN_SIMILARITY):
-        return matches[0]
+    in_lower_case = {choice.lower(): choice for choice in choices}  # names of columns may have capitals
+    if matches := get_close_matches(name, in_lower_case, n=1, cutoff=MIN_SIMILARITY):
+        return in_lower_case[matches[0]]
     long = [entry for entry in ALIASES if len(entry) >= LONG_ALIAS]
     misspelt = get_close_matches(alias, long, n=1, cutoff=ALIAS_SIMILARITY)
     return next((choice for choice in ALIASES[misspelt[0]] if choice in choices), None) if misspelt else None

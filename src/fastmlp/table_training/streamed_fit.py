@@ -13,6 +13,7 @@ import numpy as np
 
 from ..errors import place_in_errors
 from ..runtime.memory_limits import format_bytes, return_freed_memory
+from ..runtime.thread_count import with_threads
 from ..streams.row_file import RowFile
 from ..streams.row_loading import load
 from ..streams.sources import Source
@@ -111,8 +112,9 @@ class StreamedFit(ABC):
         sample, targets = self.learn_targets(table, y)
         self.sample = sample, targets.values
         model.loss, model.n_outputs = targets.loss, targets.n_outputs
-        model.learn_columns(sample, targets.values)
+        with_threads(1, model.learn_columns, sample, targets.values)  # a fold of the trial of bins takes up to 100 MB
         self._width = len(feature_names(model.columns))
+        return_freed_memory()
         of_row = COPIES * self._width * np.dtype(DTYPE).itemsize + 8 * min(model.n_outputs, MOST_CLASSES)
         return COPIES * n_bytes + self._n_rows * of_row
 
