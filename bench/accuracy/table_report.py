@@ -148,13 +148,13 @@ def picture(results: Results) -> str:
 
 
 def main() -> None:
-    from fastmlp.runtime.output_files import write_text
+    from fastmlp.runtime.output_files import write_bytes
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--results", type=Path, default=RESULTS, help="JSON file that tables.py has written")
     results = json.loads(parser.parse_args().results.read_text())
-    write_text(PAGE, with_tables(PAGE.read_text(), markdown(results), MARKS))
-    write_text(PICTURE, picture(results))
+    write_bytes(PAGE, with_tables(PAGE.read_text(), markdown(results), MARKS).encode())
+    write_bytes(PICTURE, picture(results).encode())
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ from suite.clean_env import CLEARED
 from suite.data import data_folder
 from suite.machine import machine
 
-from fastmlp.runtime.output_files import write_text
+from fastmlp.runtime.output_files import write_bytes
 
 COUNTED = "a fit with its prediction"  # what the seconds are of
 LIBRARIES = ("python", "numpy", "numba", "scikit-learn")  # whose versions are told
@@ -137,7 +137,7 @@ def main() -> None:
                     continue
                 if entry := measured_apart(tool, name, seed, settings.threads):
                     figures[key] = {**entry, **marks, "version": package_version(tool)}
-                    write_text(settings.results, json.dumps(figures, indent=1, sort_keys=True) + "\n")
+                    write_bytes(settings.results, (json.dumps(figures, indent=1, sort_keys=True) + "\n").encode())
     print(cells_of(figures).to_string())
 
 

@@ -5,13 +5,14 @@ import numpy as np
 import pytest
 
 import fastmlp.kernels.jit.compiler  # noqa: F401  tells Numba about the kernels' helpers
-from fastmlp.kernels.cpu.gemm.gemm import PLAIN, product
+from fastmlp.kernels.cpu.gemm.gemm import product, product_kind
 from fastmlp.kernels.cpu.gemm.microkernel import Matrix
 from fastmlp.kernels.cpu.workspace import scratch_size
 from fastmlp.kernels.jit.decorators import OPTIONS
 from fastmlp.kernels.simd.load_store import offset
 from fastmlp.kernels.structs import aligned_zeros
 
+PLAIN = product_kind()
 SHAPES = [(32, 64, 64), (128, 512, 784), (512, 512, 512)]  # m, n, k
 
 

@@ -32,7 +32,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from fastmlp.runtime.output_files import write_text
+from fastmlp.runtime.output_files import write_bytes
 
 SCHEMA = "fastmlp benchmark 1"
 # Words of a processor's model name that do not tell it from others.
@@ -56,7 +56,7 @@ def published_name(results: dict[str, Any]) -> str:
 
 def save(results: dict[str, Any], path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_text(path, json.dumps(_rounded(results), indent=1) + "\n")
+    write_bytes(path, (json.dumps(_rounded(results), indent=1) + "\n").encode())
 
 
 def load(path: Path) -> dict[str, Any]:

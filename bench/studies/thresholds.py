@@ -18,6 +18,7 @@ block          dispatch.choose_nets_variant: an epoch of XOR in unrolled code, w
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -39,7 +40,7 @@ import fastmlp
 from fastmlp.execution import dispatch, thresholds
 from fastmlp.execution.unrolled_code import unrolled_at_once
 from fastmlp.kernels.structs import LANES
-from fastmlp.runtime.thread_count import n_threads_available, using_threads
+from fastmlp.runtime.thread_count import n_threads_available
 
 SMALL = ((2, 4, 1), (8, 16, 1), (8, 8, 8, 1), (20, 20, 1), (24, 24, 1), (10, 48, 1), (48, 12, 3), (64, 8, 8, 10))
 LARGE = ((32, 32, 4), (64, 64, 10), (100, 10, 1), (1000, 1), (500, 2, 1), (300, 3), (64, 100, 10), (64, 64, 32, 10))
@@ -49,6 +50,7 @@ TINY = ((2, 1), (2, 2, 1), (2, 3, 1), (2, 4, 1), (2, 6, 1), (2, 3, 3, 1), (2, 4,
 ROWS = (1, 4, 16, 64, 256, 768, 2048)  # of a batch
 MOST_WORK = 1e9  # multiply-adds of a call
 XOR = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32), np.array([0, 1, 1, 0], np.float32)
+ONE_THREAD = {"FASTMLP_NUM_THREADS": "1"}
 BATCHES, TRIES = 8, 5
 
 
@@ -70,13 +72,13 @@ def seconds_of_block(sizes: tuple[int, ...], rows: int) -> float:
     pop, rng = fastmlp.Population(sizes, LANES, device="cpu", random_state=0), np.random.default_rng(0)
     X, y = (rng.normal(size=(120, n)).astype(np.float32) for n in (sizes[0], sizes[-1]))
     fit = partial(pop.fit, X, y, batch_size=rows, optimizer="adam", verbose=0)
-    with using_threads(1):
+    with patch.dict(os.environ, ONE_THREAD):
         return _of_epoch(fit, LANES * len(X) * pop.network.layout.products)
 
 
 def seconds_of_unrolled(sizes: tuple[int, ...], optimizer: str) -> float:
     pop = fastmlp.Population(sizes, 64 * LANES, hidden_activation="sigmoid", device="cpu", random_state=0)
-    with using_threads(1), unrolled_at_once():
+    with patch.dict(os.environ, ONE_THREAD), unrolled_at_once():
         return _of_epoch(
             partial(pop.fit, *XOR, optimizer=optimizer, verbose=0), 64 * LANES * 4 * pop.network.layout.products
         )
@@ -163,7 +165,7 @@ def main() -> None:
                 with ExitStack() as patches:
                     patches.enter_context(patch.object(study.owner, study.name, choose(*case)))
                     if study.owner is dispatch and "threads" not in name:
-                        patches.enter_context(using_threads(1))
+                        patches.enter_context(patch.dict(os.environ, ONE_THREAD))
                     found.append(1e6 * study.seconds(*case))
             params = sum((i + 1) * j for i, j in pairwise(sizes))
             text = f"{'-'.join(map(str, sizes)):16} {params:8} {other!s:>8}" + "".join(f"{us:13.1f} us" for us in found)

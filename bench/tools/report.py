@@ -27,7 +27,7 @@ sys.path[:0] = [str(ROOT / "bench"), str(ROOT / "src")]  # it also runs without 
 from reporting import result_files, result_texts  # noqa: E402
 from reporting.result_statistics import curves, outside_curves  # noqa: E402
 
-from fastmlp.runtime.output_files import write_text  # noqa: E402
+from fastmlp.runtime.output_files import write_bytes  # noqa: E402
 
 RESULTS = ROOT / "bench" / "results"
 README = ROOT / "README.md"  # one short table
@@ -63,7 +63,7 @@ def publish(path: Path) -> Path:
             f"by `pytest bench --resume --save {path}`."
         )
     copy = RESULTS / result_files.published_name(results)
-    write_text(copy, path.read_text(encoding="utf-8"))
+    write_bytes(copy, path.read_bytes())
     return copy
 
 
@@ -183,7 +183,7 @@ def main() -> int:
         else:
             texts = {path.with_suffix(".md"): page(result_files.load(path)) for path in named}
         for path, text in texts.items():
-            write_text(path, text)
+            write_bytes(path, text.encode())
             print(f"wrote {path}")
     except (ValueError, OSError) as error:
         print(f"report.py: {error}", file=sys.stderr)

@@ -6,6 +6,8 @@ read what it imports in any of these ways. A few lazy imports that point up are 
 
 import ast
 from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -201,3 +203,22 @@ def test_public_names():
     assert callable(fastmlp.devices), "the function, although a module has its name"
     with pytest.raises(AttributeError, match="module 'fastmlp' has no attribute 'MPL'"):
         fastmlp.MPL  # noqa: B018
+
+
+def test_names_that_benchmarks_and_tools_import_exist():
+    """Few of these programs run in tests. Those of CUDA kernels are found only where there is CuPy."""
+    programs = [path for folder in ("bench", "tools", "docs", "examples") for path in (Path(__file__).parents[2] / folder).rglob("*.py")]
+    imports = {
+        (node.module, alias.name)
+        for path in programs
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "fastmlp"
+        for alias in node.names
+        if "cuda" not in node.module
+    }
+    assert len(imports) > 50
+    missing = []
+    for module, name in sorted(imports):
+        if not hasattr(import_module(module), name) and find_spec(f"{module}.{name}") is None:
+            missing.append(f"{module}.{name}")
+    assert missing == []

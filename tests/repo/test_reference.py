@@ -16,11 +16,12 @@ import pytest
 from reference_pages import LISTED, PAGES
 
 import fastmlp
-from fastmlp import optimizers, persistence, plots, schedules
+from fastmlp import optimizers, plots, schedules
 from fastmlp.commands.cli import app
 from fastmlp.fit.metric_functions import METRICS
 from fastmlp.kernels.formulas import losses
 from fastmlp.network.spec import HIDDEN
+from fastmlp.persistence import saved_net
 
 ROOT = Path(__file__).parents[2]
 MODULES = {"plots": plots.__all__, "schedules": [cls.__name__ for cls in schedules.SCHEDULES.values()]}
@@ -176,7 +177,7 @@ def test_every_command_is_on_the_page_with_an_example():
 
 def test_file_format_names_every_key(tmp_path):
     page = PAGES["file_format"]
-    keys = {*persistence.HISTORY, *persistence.RESULT, *persistence.RANDOM}
+    keys = {*saved_net.HISTORY, *saved_net.RESULT, *saved_net.RANDOM}
     net = fastmlp.MLP((2, 2, 1), loss="binary_cross_entropy")
     nets = fastmlp.Population((2, 2, 1), 2, loss="binary_cross_entropy")
     keys |= {*net.get_settings(), *nets.get_settings(), *net.get_arrays(), *nets.get_arrays()}
