@@ -207,7 +207,8 @@ def test_public_names():
 
 def test_names_that_benchmarks_and_tools_import_exist():
     """Few of these programs run in tests. Those of CUDA kernels are found only where there is CuPy."""
-    programs = [path for folder in ("bench", "tools", "docs", "examples") for path in (Path(__file__).parents[2] / folder).rglob("*.py")]
+    root = Path(__file__).parents[2]
+    programs = [path for folder in ("bench", "tools", "docs", "examples") for path in (root / folder).rglob("*.py")]
     imports = {
         (node.module, alias.name)
         for path in programs
