@@ -17,7 +17,7 @@ class Terminal(io.StringIO):
 def show_at_once(monkeypatch):
     """Let bars appear, and change, at once."""
     monkeypatch.setattr(progress_bar, "SHOW_AFTER", 0.0)
-    monkeypatch.setattr(progress_bar, "UPDATE_EVERY", 0.0)
+    monkeypatch.setattr(progress_bar, "CELL_EVERY", 0.0)
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "120")
 

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from ..kernels.jit import compile_time
-from .output_target import NOWHERE, OutputLine, output_target
+from .output_target import NOTEBOOK, NOWHERE, NotebookText, output_target
 
 TEXT = "Compiling for this processor, once for this kind of net ..."
 SHOW_AFTER = 0.3  # seconds; a shorter compilation needs no notice
@@ -30,7 +30,7 @@ class Notice:
         """Reset to the state in which nothing is shown, as in a process that was forked while a notice was shown."""
         self.bars: list[Callable[[str], None]] = []  # functions that write a text into the open progress bars
         self._lock = threading.Lock()
-        self._line: OutputLine | None = None  # the notice, of which a cell has one
+        self._line: NotebookText | None = None  # the notice in the output of a cell
         self._timer: threading.Timer | None = None
         self._write: Callable[[str], None] | None = None  # writes into what shows the notice
 
@@ -48,10 +48,12 @@ class Notice:
                 return
             if self.bars:
                 self._write = self.bars[-1]
-            else:
+            elif output_target() == NOTEBOOK:
                 if self._line is None or not self._line.is_in_current_cell:
-                    self._line = OutputLine()
+                    self._line = NotebookText()
                 self._write = self._line.write
+            else:
+                self._write = _write_on_terminal
             self._write(TEXT)
 
     def _finish(self) -> None:
@@ -61,6 +63,12 @@ class Notice:
             write, self._write, self._timer = self._write, None, None
             if write is not None:
                 write("")
+
+
+def _write_on_terminal(text: str) -> None:
+    """Write the notice, or erase it."""
+    sys.stderr.write(f"\r{text}" if text else f"\r{' ' * len(TEXT)}\r")
+    sys.stderr.flush()
 
 
 def _is_worker() -> bool:

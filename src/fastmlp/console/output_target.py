@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import sys
-from shutil import get_terminal_size
 from typing import Any
 
 TERMINAL, NOTEBOOK, NOWHERE = "terminal", "notebook", ""
@@ -22,25 +20,21 @@ def _shell() -> Any:
     return ipython.get_ipython() if ipython else None
 
 
-class OutputLine:
-    """Line of text that can be overwritten: on a terminal, or in the output of a notebook cell, without widgets."""
+class NotebookText:
+    """Line of text in the output of a notebook cell, which can be overwritten. It is plain text, without widgets."""
 
     def __init__(self) -> None:
-        self.stays = output_target() == NOTEBOOK
+        from uuid import uuid4  # here: a process without a notebook does without it
+
         self.cell = getattr(_shell(), "execution_count", None)
-        self._id, self._shown, self._is_displayed = os.urandom(16).hex(), "", False
+        self._id = uuid4().hex
+        self._is_displayed = False
 
     def write(self, text: str) -> None:
-        """Overwrite the line; on a terminal with as much of the text as fits, or with spaces where it is empty."""
-        if self.stays:
-            from IPython.display import display
+        from IPython.display import display
 
-            display({"text/plain": text}, raw=True, display_id=self._id, update=self._is_displayed)
-        else:
-            text = text[: get_terminal_size().columns - 1]
-            sys.stderr.write(f"\r{' ' * len(self._shown)}\r{text}")
-            sys.stderr.flush()
-        self._shown, self._is_displayed = text, True
+        display({"text/plain": text}, raw=True, display_id=self._id, update=self._is_displayed)
+        self._is_displayed = True
 
     @property
     def is_in_current_cell(self) -> bool:

@@ -4,24 +4,81 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
 
 from ..kernels.jit.compile_time import compile_seconds, notices
 from .compile_notice import notice
-from .durations import long_duration
-from .output_target import OutputLine, output_target
+from .output_target import NOTEBOOK, NotebookText, output_target
 
 SHOW_AFTER = 1.0  # seconds of training, without compiling, before a bar appears
-UPDATE_EVERY = 0.2  # seconds between two updates of a bar
-LEAST_LEFT = 1.0  # seconds that are left, of which a bar tells
+CELL_EVERY = 0.2  # seconds between two updates of a bar in a notebook
 LINE_EVERY = 1.0  # seconds between two lines about a population
-WIDTH = 30  # width of a bar, in characters
+WIDTH = 30  # width of a bar in a notebook, in characters
+
+
+class TerminalBar:
+    """Progress bar on standard error, which is erased when it is closed."""
+
+    def __init__(self, total: int, unit: str):
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import Progress as RichProgress
+
+        columns = (
+            TextColumn(unit),
+            MofNCompleteColumn(),
+            BarColumn(bar_width=None),  # which leaves the text the room that it needs
+            TextColumn("{task.fields[text]}"),
+            TimeRemainingColumn(),
+        )
+        self.rich = RichProgress(*columns, console=Console(stderr=True), transient=True)
+        self._task = self.rich.add_task("training", total=total, text="")
+        self.rich.start()
+
+    def update(self, done: float, text: str) -> None:
+        self.rich.update(self._task, completed=done, text=text)
+
+    def show_text(self, text: str) -> None:
+        self.rich.update(self._task, text=text)
+
+    def close(self) -> None:
+        with suppress(OSError):  # of a terminal that is closed, which must not end the fit
+            self.rich.stop()
+
+
+class NotebookBar:
+    """Progress bar of text characters in the output of a notebook cell. When closed, it becomes a summary line."""
+
+    def __init__(self, total: int, unit: str):
+        self.total, self.unit = total, unit
+        self._line = NotebookText()
+        self._start = time.perf_counter()
+        self._written = 0.0
+        self._done, self._text = 0.0, ""
+
+    def update(self, done: float, text: str) -> None:
+        self._done, self._text = done, text
+        if (now := time.perf_counter()) - self._written >= CELL_EVERY:
+            self._written = now
+            self.show_text(text)
+
+    def show_text(self, text: str) -> None:
+        n_full = round(WIDTH * self._done / self.total)
+        bar = "━" * n_full + "─" * (WIDTH - n_full)
+        self._line.write(f"{self.unit} {int(self._done):,}/{self.total:,} {bar} {text}")
+
+    def close(self) -> None:
+        done = int(self._done)
+        total = "" if done == self.total else f" of {self.total:,}"
+        self._line.write(joined(f"{done:,}{total} {self.unit}s", self._text))
 
 
 class Progress:
     """Progress of a fit or another long task: `with Progress(n_epochs, verbose) as p: p.show(epochs_done, loss)`.
 
     Nothing is printed or imported before SHOW_AFTER seconds, or with verbose=0, or if the program runs neither in a
-    terminal nor in a notebook. A bar is erased at the end on a terminal, and becomes a summary in a notebook.
+    terminal nor in a notebook.
 
     total : number of units of work
     verbose : 0 for no output, else 1
@@ -33,9 +90,8 @@ class Progress:
         self.total, self.unit = total, unit
         self.done: float = 0
         self._start, self._waited = time.perf_counter(), compile_seconds()
-        self._line: OutputLine | None = None  # with the bar
-        self._written, self._text = 0.0, ""
-        self._shows_bar = bool(bar and verbose and output_target())
+        self._bar: Any = None
+        self._watcher = output_target() if bar and verbose else ""
         self._notices = notices(bool(verbose))
 
     def __enter__(self) -> Progress:
@@ -49,36 +105,23 @@ class Progress:
         find_best : returns what is best so far, such as a BestScore, as text or by str; called only if it is shown
         """
         self.done = done
-        if self._line is None:
-            if not self._shows_bar or self._elapsed() < SHOW_AFTER:
+        if self._bar is None:
+            if not self._watcher or self._elapsed() < SHOW_AFTER:
                 return
-            self._line = OutputLine()
-            notice.bars.append(self.show_text)
+            self._bar = (NotebookBar if self._watcher == NOTEBOOK else TerminalBar)(self.total, self.unit)
+            notice.bars.append(self._bar.show_text)
         best = "" if find_best is None else str(find_best())
-        self._text = joined(best, f"loss {loss:.4g}" if loss == loss else "")
-        if (now := time.perf_counter()) - self._written >= UPDATE_EVERY:
-            self._written = now
-            left = self._elapsed() * (self.total / done - 1.0) if done else 0.0
-            self.show_text(joined(self._text, f"{long_duration(left)} left" if left >= LEAST_LEFT else ""))
-
-    def show_text(self, text: str) -> None:
-        """Show the bar with a text, where it is shown."""
-        assert self._line is not None
-        n_full = round(WIDTH * self.done / self.total)
-        bar = "━" * n_full + "─" * (WIDTH - n_full)
-        self._line.write(f"{self.unit} {int(self.done):,}/{self.total:,} {bar} {text}")
+        self._bar.update(done, joined(best, f"loss {loss:.4g}" if loss == loss else ""))
 
     def _elapsed(self) -> float:
         return time.perf_counter() - self._start - (compile_seconds() - self._waited)
 
     def __exit__(self, *_: object) -> None:
         self._notices.__exit__(None, None, None)
-        if self._line is not None:
-            if self.show_text in notice.bars:  # not so in a forked process, where the list has been emptied
-                notice.bars.remove(self.show_text)
-            done = int(self.done)
-            n = f"{done:,}" if done == self.total else f"{done:,} of {self.total:,}"
-            self._line.write(joined(f"{n} {self.unit}s", self._text) if self._line.stays else "")
+        if self._bar is not None:
+            if self._bar.show_text in notice.bars:  # not so in a forked process, where the list has been emptied
+                notice.bars.remove(self._bar.show_text)
+            self._bar.close()
 
 
 def joined(*texts: str) -> str:

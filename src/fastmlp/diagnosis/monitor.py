@@ -26,7 +26,7 @@ AT_BASE = 0.01  # relative distance from the base rate's loss, up to which a los
 FAR_ABOVE = 2.0  # ratio to the base rate's loss from which on a loss that still falls causes a warning
 LARGE_SCALE = 0.5  # confidence from which on unscaled inputs are named as the cause
 LARGE_SWING = 0.2  # mean step up or down between epochs, relative to the mean loss, that causes a warning
-NETS = 256  # largest number of nets of a population to check
+NETS, POINTS = 256, 1_000  # largest numbers of nets of a population to check, and of losses of each
 
 
 class Monitor:
@@ -72,7 +72,8 @@ class Monitor:
             is_known = np.isfinite(losses)
             epochs = outcome.record_epochs[is_known]
             if epochs.max(initial=0) >= FIRST_EPOCH:
-                failures.append(self._failure(np.interp(np.arange(epochs[-1]) + 1, epochs, losses[is_known]), at_end))
+                points = np.linspace(1, n := int(epochs[-1]), min(n, POINTS))
+                failures.append(self._failure(np.interp(points, epochs, losses[is_known]), at_end, n))
         failed = [failure for failure in failures if failure]
         if len(failures) >= len(chosen) / 4 and len(failed) > len(failures) / 2:
             share = 100.0 * len(failed) / len(failures)
@@ -91,19 +92,20 @@ class Monitor:
         self._has_warned = True
         warn_user(f"{text}; fastmlp.diagnose({self._call}) says why and what to change.", TrainingWarning)
 
-    def _failure(self, losses: np.ndarray, at_end: bool) -> str:
-        """Return what is wrong with the losses of a net, in words, or ""."""
+    def _failure(self, losses: np.ndarray, at_end: bool, n_epochs: int = 0) -> str:
+        """Return what is wrong with the losses of a net, in words, or ""; n_epochs : 0 if they are those of all"""
         n = len(losses)
+        n_epochs = n_epochs or n
         last = losses[-max(1, n // 8) :]
         if not last.mean() > 0:  # a perfect net, or a loss without a natural zero
             return ""
         level, middle = last.mean(), losses[n // 2]
         is_flat = abs(level - middle) < FLAT_CURVE * abs(level)
-        if is_flat and n >= self._patient and level > (1.0 - AT_BASE) * self.base:
+        if is_flat and n_epochs >= self._patient and level > (1.0 - AT_BASE) * self.base:
             position = "at" if level < (1.0 + AT_BASE) * self.base else f"at {level:.4g}, above"
             return (
-                f"the loss has stayed {position} the base rate's, {self.base:.4g}, since epoch {n // 2}: the net is no "
-                f"better than a constant{self._since()}"
+                f"the loss has stayed {position} the base rate's, {self.base:.4g}, since epoch {n_epochs // 2}: the "
+                f"net is no better than a constant{self._since()}"
             )
         lowest = losses.min()
         if level > 2.0 * lowest and level > losses[0] and level > 0.2 * self.base:
@@ -115,7 +117,7 @@ class Monitor:
         if swing > LARGE_SWING and net_change < 0.2 * steps.sum() and level > 0.2 * self.base:
             cause = self._unscaled or "the learning rate is too high"
             return f"the loss swings by {100 * swing:.0f} % from epoch to epoch: {cause}"
-        if level > (1.0 + AT_BASE if at_end else FAR_ABOVE) * self.base and n >= self._late:
+        if level > (1.0 + AT_BASE if at_end else FAR_ABOVE) * self.base and n_epochs >= self._late:
             return (
                 f"the loss is still {level:.4g}, above the base rate's, {self.base:.4g}: the net is no better "
                 f"than a constant{self._since()}"

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from ..console.output_target import NOTEBOOK, NOWHERE, OutputLine, output_target
+from ..console.output_target import NOTEBOOK, NOWHERE, NotebookText, output_target
 from ..history import History
 
 SMALL_BATCH = 32
@@ -37,6 +37,6 @@ def tell_of_falling_loss(history: History, keywords: Mapping[str, Any]) -> None:
     if verbose == 2:
         print(text, flush=True)
     elif target == NOTEBOOK:
-        OutputLine().write(text)
+        NotebookText().write(text)
     else:
         print(text, file=sys.stderr)

@@ -22,7 +22,9 @@ KINDS = ("weights", "biases")  # of the parameters of a layer
 
 
 def plain(value: Any) -> Any:
-    """Return a NumPy number as one of Python, whose text names no package; anything else as it is."""
+    """Return a NumPy number as one of Python, whose text names no package, also in a dictionary; others as they are."""
+    if isinstance(value, dict):
+        return {key: plain(entry) for key, entry in value.items()}
     return value.item() if isinstance(value, np.generic) else value
 
 

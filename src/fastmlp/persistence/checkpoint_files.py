@@ -26,7 +26,7 @@ from .safetensors_file import DAMAGE, parts_of_file, reason_of
 from .safetensors_file import read as read_file
 from .saved_net import checksum, package_version
 
-FORMAT = 1  # of a checkpoint; persistence.FORMAT is the highest that is read
+FORMAT = 1  # of a checkpoint
 SEARCH = "sweep"  # kind of checkpoint; of its populations there are others beside it, FILE.0 and so on
 PREVIOUS = ".previous"  # suffix of the checkpoint before the last one
 Identity = dict[str, str]  # what must be the same for a fit to go on: settings as text, and digests of arrays
@@ -97,6 +97,9 @@ def read(path: Path, kind: str) -> Contents:
             raise ValueError("it is a saved net, which fastmlp.load reads, and no checkpoint")
         if description["checkpoint"] != kind:
             raise ValueError(f"it is a checkpoint of a {description['checkpoint']}, and this is a {kind}")
+        if description["format"] > FORMAT:
+            raise ValueError(f"a newer fastmlp wrote it in format {description['format']} (upgrade it with pip)")
+        _ = description["checksum"]  # read_file compares it where there is one
         return Contents(description["identity"], description["numbers"], arrays)
     except DAMAGE as error:
         raise ValueError(reason_of(error)) from None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,10 +18,14 @@ if TYPE_CHECKING:
 
 PIECE_BYTES = 4_000_000  # of a piece of an array, about
 PAGE_BUFFER = 2**18  # bytes of a column that are read from a Parquet file at a time
+ENCODE = "Leave it out, encode it first, or use TabularMLPClassifier, TabularMLPRegressor or `fastmlp train`, which do."
+EXACT = 2**53  # whole numbers up to it are exact in float64
 
 
 def import_pyarrow(module: str = "") -> Any:
     """Return a module of pyarrow, such as ".parquet", or raise an ImportError that says how to install it."""
+    with suppress(ImportError):  # Arrow then knows the types that pandas writes, such as periods
+        import pandas.core.arrays.arrow.extension_types  # noqa: F401
     try:
         return import_module(f"pyarrow{module}")
     except ImportError:
@@ -163,19 +167,30 @@ def parquet_frames(path: Path, unchanged: Iterable[str] = ()) -> Iterator[pd.Dat
 
 
 def frames_of_batches(
-    batches: Iterator[Any], columns: list[str], unchanged: Iterable[str] = ()
+    batches: Iterator[Any], columns: list[str], unchanged: Iterable[str] = (), only_numbers: bool = False
 ) -> Iterator[pd.DataFrame]:
     """Yield Arrow record batches as data frames with the columns of the first, in its order; the index counts rows.
 
     columns : names of the columns of earlier batches, as for uniform_pieces
-    unchanged : columns, as of parquet_frames
+    unchanged : columns whose whole numbers stay what they are, as of parquet_frames
+    only_numbers : whether columns of other types are refused
     """
     n_rows = 0
     for batch in uniform_pieces(batches, PIECE_CELLS, columns):
+        if only_numbers and not n_rows:
+            _check_types(batch.schema)
         frame = frame_of_arrow(batch, unchanged)
         frame.index += n_rows
         n_rows += len(frame)
         yield frame
+
+
+def _check_types(schema: Any) -> None:
+    types = import_pyarrow(".types")
+    are_numbers = types.is_integer, types.is_floating, types.is_boolean, types.is_decimal, types.is_null
+    for field in schema:
+        if not any(is_number(field.type) for is_number in are_numbers):
+            raise ValueError(f"Column {field.name!r} must hold numbers, but its type is {field.type}. {ENCODE}")
 
 
 def frame_of_arrow(table: Any, unchanged: Iterable[str] = ()) -> pd.DataFrame:
@@ -198,9 +213,19 @@ def frame_of_arrow(table: Any, unchanged: Iterable[str] = ()) -> pd.DataFrame:
             "The table cannot be converted to one of pandas: a type of its columns is unknown, or a value out of "
             f"range ({error}). Write the data again."
         ) from None
-    is_integer = import_pyarrow(".types").is_integer
-    numbers = [name for name in unchanged if name in frame and is_integer(table.schema.field(name).type)]
+    is_integer, wanted = import_pyarrow(".types").is_integer, set(unchanged)
+    numbers = [
+        name
+        for name, column in zip(table.schema.names, table.columns, strict=True)
+        if is_integer(column.type) and (name in wanted or (column.null_count and _is_large(column)))
+    ]
     if not numbers:
         return frame
     # in a type of pandas for which cells may be missing
     return with_columns(frame, table.select(numbers).to_pandas(types_mapper=pandas.ArrowDtype, ignore_metadata=True))
+
+
+def _is_large(column: Any) -> bool:
+    """Return whether a column of whole numbers has some that float64 cannot hold."""
+    bounds = import_pyarrow(".compute").min_max(column).as_py().values()
+    return any(abs(bound) > EXACT for bound in bounds if bound is not None)

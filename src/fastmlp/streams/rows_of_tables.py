@@ -11,12 +11,11 @@ import numpy as np
 from ..errors import is_number, shown, unknown_name
 from ..tables.cells import read_numbers
 from ..tables.table_files import columns_with_thousands, csv_format, csv_pieces
+from .record_batches import ENCODE
 from .source_kinds import names_in
 
 if TYPE_CHECKING:
     import pandas as pd
-
-ENCODE = "Leave it out, encode it first, or use TabularMLPClassifier, TabularMLPRegressor or `fastmlp train`, which do."
 
 
 def columns_apart(frame: Any, y: Any) -> tuple[Any, Any]:
@@ -57,7 +56,7 @@ def frames_of_numbers(path: Path, y: Any) -> Iterator[pd.DataFrame]:
 
 
 def numbers_of(columns: Any) -> np.ndarray:
-    """Return a series as float64 (n,), and a data frame as (n, n_columns).
+    """Return a series as numbers (n,), and a data frame as (n, n_columns).
 
     The index counts the rows, for messages.
 
@@ -68,6 +67,10 @@ def numbers_of(columns: Any) -> np.ndarray:
     """
     if columns.ndim == 1:
         return _numbers_of_cells(columns)
+    if all(isinstance(dtype, np.dtype) and dtype.kind in "fiu" for dtype in columns.dtypes):
+        numbers = columns.to_numpy()
+        if not np.isnan(numbers).any():
+            return numbers
     return np.stack([_numbers_of_cells(cells) for _, cells in columns.items()], axis=1)
 
 

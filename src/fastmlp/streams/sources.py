@@ -30,13 +30,15 @@ class TableReader(NamedTuple):
 
     csv : function (path, names of the targets as given or None) that yields data frames
     cells : function that returns what the source yields of a data frame or a series, part of a table
+    only_numbers : whether columns of Arrow that have other types are refused
     """
 
     csv: Callable[[Path, Any], Iterator[Any]]
     cells: Callable[[Any], Any]
+    only_numbers: bool = False
 
 
-AS_NUMBERS = TableReader(frames_of_numbers, numbers_of)
+AS_NUMBERS = TableReader(frames_of_numbers, numbers_of, only_numbers=True)
 
 
 class Source(NamedTuple):
@@ -192,7 +194,7 @@ def _rows_of(X: Any, names: Any, reader: TableReader) -> Source:
         return _source_of_path(Path(X), names, reader)
     kind = kind_of(X)
     if is_arrow(X):
-        return Source(kind, lambda: _pairs(frames_of_batches(record_batches(X), []), names, reader))
+        return Source(kind, lambda: _pairs_of_batches(record_batches(X), [], names, reader))
     if names is not None:
         raise ValueError(
             f"y names columns ({', '.join(map(repr, names_in(names)))}), but those of {kind} cannot be chosen by their "
@@ -211,6 +213,12 @@ def _pairs(frames: Iterator[Any], y: Any, reader: TableReader) -> Iterator[tuple
         with about_arguments():
             features, targets = columns_apart(frame, y)
         yield reader.cells(features), None if targets is None else reader.cells(targets)
+
+
+def _pairs_of_batches(
+    batches: Iterator[Any], columns: list[str], y: Any, reader: TableReader
+) -> Iterator[tuple[Any, Any]]:
+    return _pairs(frames_of_batches(batches, columns, only_numbers=reader.only_numbers), y, reader)
 
 
 def _pairs_of_csv(path: Path, y: Any, reader: TableReader) -> Iterator[tuple[Any, Any]]:
@@ -264,7 +272,7 @@ def _source_of_path(path: Path, names: Any, reader: TableReader) -> Source:
         raise no_file(path)
     kind, file = repr(str(path)), path.name.lower()
     if path.is_dir() or file.endswith(PARQUET_ENDINGS):
-        pairs = lambda batches, columns: _pairs(frames_of_batches(batches, columns), names, reader)
+        pairs = lambda batches, columns: _pairs_of_batches(batches, columns, names, reader)
         rows = lambda: pieces_of_files(path, pairs)
     elif is_array_file(path):
         if names is not None:

@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import no_file
+from ..errors import no_file, place_in_errors
 from ..tables.table_files import (
     PARQUET_ENDINGS,
-    PIECE_CELLS,
     check_ending,
     columns_with_thousands,
     csv_pieces,
@@ -24,13 +23,14 @@ from ..tables.table_files import (
     read_csv,
     with_text_names,
 )
-from .record_batches import frame_of_arrow, import_pyarrow, pieces_of_files, uniform_pieces
+from .record_batches import frame_of_arrow, import_pyarrow, parquet_errors, parquet_files, uniform_pieces
 from .source_kinds import is_array_file
 from .sources import Source, TableReader, as_source, targets_beside
 
 if TYPE_CHECKING:
     import pandas as pd
 
+WHOLE = 2**62  # cells of a piece that is never cut
 MOST_CELL_BYTES = 4_200  # of a cell: two copies of 256 features in float64, and its text
 
 
@@ -116,9 +116,13 @@ def read_table(
 
 def _read_parquet(path: Path, unchanged: Iterable[str]) -> pd.DataFrame:
     """Return the rows of a Parquet file, or of those of a folder, one below the other."""
-    pyarrow = import_pyarrow()
-    batches = pieces_of_files(path, lambda batches, columns: uniform_pieces(batches, PIECE_CELLS, columns))
-    tables = [pyarrow.Table.from_batches([batch]) for batch in batches]
+    pyarrow, parquet, columns, tables = import_pyarrow(), import_pyarrow(".parquet"), list[str](), list[Any]()
+    for file in parquet_files(path):
+        with place_in_errors(repr(str(file))):
+            with parquet_errors(file), parquet.ParquetFile(file) as opened:
+                batches = opened.read().to_batches()
+            pieces = uniform_pieces(iter(batches), WHOLE, columns)
+            tables += [pyarrow.Table.from_batches([piece]) for piece in pieces]
     if not tables:
         return import_pandas().DataFrame()
     try:

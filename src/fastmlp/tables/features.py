@@ -47,7 +47,7 @@ class FittedColumns(NamedTuple):
 
 def fit_columns(table: pd.DataFrame, encoding: NumericEncoding = WITHOUT_TARGETS) -> FittedColumns:
     """Return encoders of the columns of a training table; encoding : of columns of numbers"""
-    from threadpoolctl import threadpool_limits  # here, as in estimators/lbfgs.py
+    from threadpoolctl import threadpool_limits  # here, since few processes need it
 
     columns, left_out, notes = list[Column](), list[str](), list[str]()
     # Products are short: bins of white wine take 0.3 s, on two threads of a busy machine 1.5.

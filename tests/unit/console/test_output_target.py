@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 from fake_terminal import Terminal, notebook_texts
 
-from fastmlp.console.output_target import NOTEBOOK, NOWHERE, TERMINAL, OutputLine, output_target
+from fastmlp.console.output_target import NOTEBOOK, NOWHERE, TERMINAL, NotebookText, output_target
 
 
 class ZMQInteractiveShell:
@@ -46,7 +46,7 @@ def test_the_target_follows_from_shell_and_stream(shell, stream, expected, monke
 def test_notebook_text_updates_one_output(monkeypatch):
     shell = ZMQInteractiveShell()
     with monkeypatch.context() as patch:
-        texts, text = notebook_texts(patch, shell), OutputLine()
+        texts, text = notebook_texts(patch, shell), NotebookText()
         text.write("one")
         text.write("two")
         assert text.is_in_current_cell

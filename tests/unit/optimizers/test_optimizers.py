@@ -229,6 +229,8 @@ def test_l_bfgs_is_said_to_be_elsewhere(name):
 def test_numbers_of_numpy_are_written_as_numbers():
     """Histories, checkpoints and diagnose read these texts."""
     assert repr(SGD(np.float64(0.1), momentum=np.float32(0.5))) == repr(SGD(0.1, momentum=0.5))
+    factors = {"biases": np.float64(0.5)}
+    assert "np." not in repr(SGD(0.1, learning_rate_factors=factors))
     net = MLP((2, 3, 1), random_state=0)
     history = net.fit([[0, 0], [1, 1]], [0, 1], epochs=1, optimizer=SGD(np.float64(0.1)))
     assert "np." not in history.settings["optimizer"]

@@ -267,7 +267,7 @@ def test_targets_may_be_a_source_beside_x(kind, X, y, tmp_path):
         (lambda X, y, path: ([{"a": X}].__iter__(), None), "Each batch must be an array, or a pair"),
         (
             lambda X, y, path: (Stream(table_of(X, [*y[:-1].astype(str), "red"])), "label"),
-            "Column 'label' must hold numbers, but it holds 'red' in row 999",
+            "Column 'label' must hold numbers, but its type is string",
         ),
         (lambda X, y, path: (Stream(table_of(X, [None, *y[1:]])), "label"), "'label' has a missing cell in row 0"),
     ],

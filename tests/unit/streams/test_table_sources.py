@@ -6,6 +6,7 @@ import pytest
 pd = pytest.importorskip("pandas", reason="pieces are data frames of pandas")
 pytest.importorskip("pyarrow", reason="Parquet is read by pyarrow")
 
+from fastmlp import MLP  # noqa: E402
 from fastmlp.streams import record_batches  # noqa: E402
 from fastmlp.streams.table_sources import as_table_source, read_table, surely_fits, table_in_memory, targets_in_memory  # noqa: E402
 from fastmlp.tables import table_files  # noqa: E402
@@ -107,3 +108,20 @@ def test_surely_fits_counts_cells(table, tmp_path):
     assert surely_fits(path, path.stat().st_size * 2_100)
     assert not surely_fits(path, path.stat().st_size * 2_000)
     assert not surely_fits(tmp_path, 10**12)
+
+
+def test_types_of_parquet_are_not_taken_for_numbers(tmp_path):
+    """Codes written as text are no numbers for a net, and periods none for an estimator."""
+    pd.DataFrame({"x": ["00123", "7"], "z": [0.5, 1.5], "y": [0, 1]}).to_parquet(tmp_path / "text.parquet")
+    with pytest.raises(ValueError, match="Column 'x' must hold numbers, but its type is"):
+        MLP((2, 3, 1)).fit(tmp_path / "text.parquet", "y", epochs=1)
+    pd.DataFrame({"month": pd.period_range("2000-01", periods=2, freq="M")}).to_parquet(tmp_path / "month.parquet")
+    assert isinstance(read_table(tmp_path / "month.parquet")["month"].dtype, pd.PeriodDtype)
+
+
+def test_large_whole_numbers_beside_a_missing_cell_stay_exact(tmp_path):
+    cells = pd.array([2**60 + 1, None, 2**60 + 3], "Int64")
+    pd.DataFrame({"id": cells, "z": [1, 2, 3]}).to_parquet(tmp_path / "rows.parquet")
+    table = read_table(tmp_path / "rows.parquet")
+    assert table["id"].dropna().tolist() == [2**60 + 1, 2**60 + 3]
+    assert table["id"].isna().tolist() == [False, True, False]
