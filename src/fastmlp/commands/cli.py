@@ -71,14 +71,22 @@ def xor(
 BENCH_GROUPS = "all", "xor", "population", "minibatch", "large"
 
 
+CLASSICS = "all", "xor-quickprop"
+
+
 @command()
 def reproduce(
-    nets: Annotated[int, count_option(min=2, help="Number of nets; as many as published if not given.")] = 10_000,
+    experiment: Annotated[str, typer.Argument(metavar="|".join(CLASSICS), help="A result of the literature.")] = "all",
+    nets: Annotated[int | None, count_option(min=2, help="Number of nets; as many as published if not given.")] = None,
 ) -> None:
-    """Repeat Fahlman's trials of quickprop on XOR (1989) and compare the results with the published figures."""
-    from .reproduce import XOR_WITH_QUICKPROP
+    """Repeat experiments of the literature and compare the results with the published figures."""
+    from .reproduce import EXPERIMENTS
 
-    XOR_WITH_QUICKPROP.show(console(), nets)
+    if experiment not in CLASSICS:
+        raise unknown_name("experiment", experiment, CLASSICS)
+    for name, found in EXPERIMENTS.items():
+        if experiment in ("all", name):
+            found.show(console(), *(() if nets is None else (nets,)))
 
 
 @command()

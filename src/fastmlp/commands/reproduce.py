@@ -1,4 +1,4 @@
-"""A classic experiment of the literature, repeated with fastmlp: `fastmlp reproduce`.
+"""Classic experiments of the literature, repeated with fastmlp: `fastmlp reproduce`.
 
 Sources: Fahlman's 10,000 trials of quickprop on XOR (CMU neural-network benchmark archive, file xor, March 1989, and
 his program quickprop.lisp). Only facts and figures are taken from them. Choices that the sources leave open are
@@ -157,9 +157,11 @@ class Experiment(NamedTuple):
                 console.print(table)
 
 
-XOR_WITH_QUICKPROP = Experiment(
-    "XOR with quickprop, Fahlman's 10,000 trials",
-    xor_quickprop,
-    "A net that has not learned within 99 epochs is a failure. agrees: the published figure is within what chance "
-    "explains.",
-)
+EXPERIMENTS = {
+    "xor-quickprop": Experiment(
+        "XOR with quickprop, Fahlman's 10,000 trials",
+        xor_quickprop,
+        "A net that has not learned within 99 epochs is a failure. agrees: the published figure is within what chance "
+        "explains.",
+    )
+}

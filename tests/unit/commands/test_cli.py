@@ -14,7 +14,7 @@ from command_runs import run_command, with_defaults
 from typer.testing import CliRunner
 
 import fastmlp
-from fastmlp.commands import cli, numpy_benchmark
+from fastmlp.commands import cli, numpy_benchmark, reproduce
 from fastmlp.commands.cli import app
 from fastmlp.commands.predict import check_table_path, write
 from fastmlp.commands.train_options import TASKS
@@ -102,6 +102,7 @@ def test_help_lists_all_options_and_choices_and_no_python_types():
 
 def test_names_of_options_are_those_of_the_modules_that_help_does_not_import():
     assert TASKS == target.TASKS
+    assert set(cli.CLASSICS) == {"all", *reproduce.EXPERIMENTS}
     assert set(cli.BENCH_GROUPS) == {"all", *(case.group for case in numpy_benchmark.cases())}
 
 

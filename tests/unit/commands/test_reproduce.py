@@ -79,6 +79,6 @@ def test_ctrl_c_prints_finished_rows():
 
 
 def test_the_command_shows_the_table_for_the_number_of_nets():
-    words = run_command("reproduce", "--nets", 20)
+    words = run_command("reproduce", "xor-quickprop", "--nets", 20)
     assert "failures of 20 " in words
     assert "A net that has not learned within 99 epochs is a failure" in words
