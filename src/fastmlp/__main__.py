@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-INTERRUPTED = 130  # as in commands/exit_status.py, which cannot be imported while Ctrl-C may come
+INTERRUPTED = 130  # as in commands/error_handling.py, which cannot be imported while Ctrl-C may come
 
 
 def main() -> None:

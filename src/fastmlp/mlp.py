@@ -12,7 +12,7 @@ from .devices import resolve
 from .errors import checked_number
 from .fit.entry import fit_mlp
 from .fit.interrupt_warnings import warn_caller_of_net
-from .fit.keywords import MLP_TABLE, FitKeywords, checked
+from .fit.keywords import MLP_KEYWORDS, FitKeywords, checked
 from .fit.more_epochs_hint import tell_of_falling_loss
 from .history import History
 from .initialization import draw_params
@@ -22,7 +22,7 @@ from .interface.user_warnings import called_by_user
 from .kernels.jit.compile_time import Stopwatch
 from .nets.objective import Objective
 from .nets.single_net_base import SingleNetBase
-from .network.net_settings import NET_TABLE, NetSettings
+from .network.net_settings import NET_SETTINGS, NetSettings
 from .network.spec import Network
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 
-@with_texts(NET_TABLE)
+@with_texts(NET_SETTINGS)
 class MLP(SingleNetBase):
     """A multilayer perceptron (one net) with its own training loop.
 
@@ -102,9 +102,9 @@ class MLP(SingleNetBase):
     _not_pickled = ("device", "_padded")
 
     @explains_names
-    @with_table(NET_TABLE)
+    @with_table(NET_SETTINGS)
     def __init__(self, layer_sizes: Sequence[int], **settings: Unpack[NetSettings]) -> None:
-        chosen: dict[str, Any] = {**NET_TABLE.defaults, **settings}
+        chosen: dict[str, Any] = {**NET_SETTINGS.defaults, **settings}
         network = Network.build(layer_sizes, chosen)
         self.init_scale = checked_number("init_scale", chosen["init_scale"], 0.0)
         self._set_up(network, 1, chosen)
@@ -142,7 +142,7 @@ class MLP(SingleNetBase):
 
     # ---- training
 
-    @with_table(MLP_TABLE)
+    @with_table(MLP_KEYWORDS)
     def fit(self, X: Any, y: Any, **keywords: Unpack[FitKeywords]) -> History:
         """Train the net, starting from its current parameters.
 
@@ -186,7 +186,7 @@ class MLP(SingleNetBase):
             if a schedule depends on the number of epochs, and the checkpoint had another one; if Ctrl-C ended the fit.
         """
         watch = Stopwatch()
-        settings = checked(MLP.fit, keywords, MLP_TABLE, MLP)
+        settings = checked(MLP.fit, keywords, MLP_KEYWORDS, MLP)
         history = fit_mlp(self, X, y, settings, watch)
         if history.stopped_by == "interrupt" and called_by_user():
             warn_caller_of_net(history)

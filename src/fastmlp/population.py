@@ -13,8 +13,7 @@ from .devices import resolve
 from .errors import checked_count, shown
 from .fit.entry import fit_population
 from .fit.interrupt_warnings import warn_caller_of_population
-from .fit.keywords import POPULATION_TABLE as FIT_TABLE
-from .fit.keywords import PopulationFitKeywords, checked
+from .fit.keywords import POPULATION_KEYWORDS, PopulationFitKeywords, checked
 from .initialization import draw_params
 from .interface.keywords import explains_names, with_table, with_texts
 from .interface.setting_checks import seed_of
@@ -24,7 +23,7 @@ from .kernels.jit.compile_time import Stopwatch
 from .mlp import MLP
 from .nets.net_base import checked_per_net_setting
 from .nets.population_base import PopulationBase
-from .network.net_settings import PER_NET, POPULATION_TABLE, PopulationSettings
+from .network.net_settings import PER_NET, POPULATION_SETTINGS, PopulationSettings
 from .network.spec import Network
 from .population_result import PopulationResult, result_of_nets
 from .population_result.stopped_by import OUT_OF_TIME
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 
-@with_texts(POPULATION_TABLE)
+@with_texts(POPULATION_SETTINGS)
 class Population(PopulationBase):
     """Many independent nets of one architecture, trained in one call.
 
@@ -106,9 +105,9 @@ class Population(PopulationBase):
     """
 
     @explains_names
-    @with_table(POPULATION_TABLE)
+    @with_table(POPULATION_SETTINGS)
     def __init__(self, layer_sizes: Sequence[int], n_nets: int, **settings: Unpack[PopulationSettings]) -> None:
-        chosen: dict[str, Any] = {**POPULATION_TABLE.defaults, **settings}
+        chosen: dict[str, Any] = {**POPULATION_SETTINGS.defaults, **settings}
         random_state = chosen.pop("random_state")
         self.n_nets = checked_count("n_nets", n_nets)
         check_memory(self.n_nets * 8, f"The seeds of {self.n_nets:,} nets", "Make fewer nets.")
@@ -217,7 +216,7 @@ class Population(PopulationBase):
 
     # ---- training
 
-    @with_table(FIT_TABLE)
+    @with_table(POPULATION_KEYWORDS)
     def fit(self, X: Any, y: Any, **keywords: Unpack[PopulationFitKeywords]) -> PopulationResult:
         """Train all nets, each starting from its current parameters.
 
@@ -262,7 +261,7 @@ class Population(PopulationBase):
             If Ctrl-C ended the fit, or if a time limit ended it before each net had finished an epoch.
         """
         watch = Stopwatch()
-        settings = checked(Population.fit, keywords, FIT_TABLE, Population)
+        settings = checked(Population.fit, keywords, POPULATION_KEYWORDS, Population)
         result = fit_population(self, X, y, settings, watch)
         if (result.interrupted or (result.status == OUT_OF_TIME).any()) and called_by_user():
             left_out = not self._is_in_mean().all()

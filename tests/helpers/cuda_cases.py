@@ -18,7 +18,7 @@ import fastmlp.execution.gpu_costs
 import fastmlp.execution.thresholds
 from fastmlp.execution.gpu_costs import BY_LAYERS, IN_BLOCKS
 from fastmlp.fit import one_net
-from fastmlp.fit.hooks import lane_calls, tuned_calls
+from fastmlp.fit.hooks import lane_calls, steps_and_threads
 from fastmlp.kernels.formulas.activations import ACTIVATIONS
 from fastmlp.kernels.formulas.counter_rng import fit_seed
 
@@ -100,7 +100,7 @@ class Place:
 def shorten_calls(monkeypatch):
     """Give each kernel call of a fit one step, or one epoch of a population."""
     monkeypatch.setattr(one_net, "FIRST_CALL", 1)
-    monkeypatch.setattr(tuned_calls, "SHORT_CALL", 0.0)
+    monkeypatch.setattr(steps_and_threads, "SHORT_CALL", 0.0)
     monkeypatch.setattr(lane_calls, "FIRST_CALL_OF_DEVICE", 1)
     monkeypatch.setattr(lane_calls, "CALL_SECONDS", (0.0, 1e9))
 

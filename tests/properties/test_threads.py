@@ -8,7 +8,7 @@ import pytest
 from net_cases import reference_of
 from tolerances import TOLERANCES
 
-import fastmlp.fit.hooks.tuned_calls
+import fastmlp.fit.hooks.steps_and_threads
 from fastmlp import MLP, SGD, Adam, Population, Rprop
 from fastmlp.execution import dispatch, thresholds
 from fastmlp.execution.buffer_cache import buffers
@@ -43,8 +43,8 @@ def threads(monkeypatch):
     """threads(n, far): so many from then on, whose processors share no cache if `far`; without trials of one thread,
     which would be due on a busy machine.
     """
-    monkeypatch.setattr(fastmlp.fit.hooks.tuned_calls, "TRIAL_AFTER", (np.inf, np.inf))
-    monkeypatch.setattr(fastmlp.fit.hooks.tuned_calls, "FIRST_TRIAL", np.inf)
+    monkeypatch.setattr(fastmlp.fit.hooks.steps_and_threads, "TRIAL_AFTER", (np.inf, np.inf))
+    monkeypatch.setattr(fastmlp.fit.hooks.steps_and_threads, "FIRST_TRIAL", np.inf)
 
     def choose(n, far=False):
         for name in ("choose_threads", "choose_evaluation_threads"):

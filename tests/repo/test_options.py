@@ -15,14 +15,14 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 import fastmlp
 from fastmlp import plots
 from fastmlp.commands.cli import app
-from fastmlp.fit.keywords import POPULATION_TABLE
+from fastmlp.fit.keywords import POPULATION_KEYWORDS
 from fastmlp.initialization import INITIALIZERS
-from fastmlp.network.net_settings import NET_TABLE
+from fastmlp.network.net_settings import NET_SETTINGS
 from fastmlp.schedules import SCHEDULES
 
 ROOT = Path(__file__).parents[2]
 NAMED = set(re.findall(r"`\.?([\w.]+)`", (ROOT / "bench/log/options.md").read_text(encoding="utf-8")))
-ROWS = POPULATION_TABLE.rows | NET_TABLE.rows
+ROWS = POPULATION_KEYWORDS.rows | NET_SETTINGS.rows
 NAMED |= ROWS.keys()
 OF_LIBRARY = {name for kind in (MLPClassifier, MLPRegressor) for name in inspect.signature(kind).parameters}
 RESULTS = ("Diagnosis", "GradientCheck", "History", "OptimizerState", "PopulationDiagnosis", "PopulationResult")

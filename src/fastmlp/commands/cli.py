@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from ..errors import unknown_name
-from .exit_status import Command, console
+from .error_handling import Command, console
 from .train_options import (
     TrainOptions,
     as_command,

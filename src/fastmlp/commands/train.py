@@ -20,14 +20,14 @@ from ..mlp import MLP
 from ..population import subset_of
 from ..runtime.ctrl_c import StopFlag, stop_flag
 from ..runtime.output_files import check_output, file_beside, files_beside, left_alone
+from ..table_training.fits_in_time import Budget
 from ..table_training.model import TableModel
-from ..table_training.recipe_fit import Budget
 from ..table_training.recipes import recipe_of
 from ..table_training.training_summary import final_figures, summary
 from ..table_training.tuning import Tuning
 from ..tables.features import Preprocessing
 from ..tables.target import CLASSIFICATION, Target
-from .metrics_table import baseline_sentences, measure_parts, print_metrics
+from .printed_metrics import baseline_sentences, measure_parts, print_metrics
 from .train_options import OF_RECIPE, TrainOptions
 from .train_table import Log, Part, Prepared, encoded_part, read_in_pieces, read_test_part, read_training_table
 from .training_split import balanced_weights, split_of

@@ -6,7 +6,7 @@ fitted_net            a fitted estimator: its net, its weights, samples for the 
 tabular/              TabularMLPClassifier and TabularMLPRegressor: tables, with settings that need no tuning
 parameters            settings: checked, and converted to those of MLP; scikit-learn's conventions
 single_net            training of the net, epoch by epoch or by L-BFGS
-epoch_rules           what scikit-learn does after each epoch: records, stopping, lower learning rates
+stopping_rules        what scikit-learn does after each epoch: records, stopping, lower learning rates
 cross_validation      all folds trained as one population
 array_input           arrays, tables in memory and targets of users on their way through scikit-learn's checks
 from_sklearn          conversion of scikit-learn's fitted estimators

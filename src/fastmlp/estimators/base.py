@@ -14,10 +14,10 @@ from ..export.export_to_file import Exportable
 from ..fit.optimizer_state import OptimizerState
 from ..interface.keywords import explains_names
 from .array_input import checked_sample_weights, dense, missing_targets_named
-from .epoch_rules import EpochRules
 from .fitted_net import FittedNet
 from .parameters import CONSTRAINTS, SKLEARN_OUTPUT, check_settings, checked_hidden_sizes, is_iterative, warn_of_unused
 from .single_net import SplitSamples, train_net
+from .stopping_rules import EpochRules
 
 if TYPE_CHECKING:
     from typing_extensions import Self

@@ -19,7 +19,6 @@ from ..kernels.jit.compile_time import notices
 from ..mlp import MLP
 from ..runtime.ctrl_c import stop_flag
 from .array_input import NON_FINITE
-from .epoch_rules import EpochRules, ObjectiveOfEpochs, sum_of_squares
 from .parameters import (
     Scale,
     activation_of,
@@ -32,6 +31,7 @@ from .parameters import (
     scale_of,
     sklearn_initial_params,
 )
+from .stopping_rules import EpochRules, ObjectiveOfEpochs, sum_of_squares
 
 INTERRUPTED = -1  # status of a run of SciPy's solver that Ctrl-C has ended: SciPy has none
 REMEDY = "Scale X, and y of a regression, with StandardScaler, or lower learning_rate_init."

@@ -20,7 +20,7 @@ from ..runtime.memory_limits import checked_memory_limit
 from ..schedules import Schedule, schedule_factors
 from ..streams.row_loading import limit_to_hold
 from .hooks.checkpoint import Saver
-from .keywords import POPULATION_TABLE
+from .keywords import POPULATION_KEYWORDS
 from .rows import InMemory
 from .state import FitState, check_forms
 from .task import FitTask, epochs_of_attempt
@@ -93,10 +93,10 @@ def identity_of(nets: Any, task: FitTask) -> Identity:
     if task.is_population:
         identity["n_nets"] = nets.n_nets
         identity |= {name: digest_of(array) for name, array in nets.get_arrays().items() if name != "params"}
-    for name, row in POPULATION_TABLE.rows.items():
+    for name, row in POPULATION_KEYWORDS.rows.items():
         if row.in_task and row.in_identity:
             value = getattr(task, name)
-            if name in IN_ALL_FILES or value != POPULATION_TABLE.defaults[name]:
+            if name in IN_ALL_FILES or value != POPULATION_KEYWORDS.defaults[name]:
                 identity[name] = description(value)
     identity |= {name: digest_of(value) for name, value in task.optimizer.settings.items() if is_per_net(value)}
     if isinstance(task.rows, InMemory):

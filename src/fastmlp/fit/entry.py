@@ -30,7 +30,7 @@ from .hooks.checkpoint import Saver
 from .hooks.hook import Fit
 from .hooks.order import hooks_of
 from .hooks.time_limit import TimeLimit
-from .keywords import POPULATION_TABLE
+from .keywords import POPULATION_KEYWORDS
 from .loop import fit_net
 from .metric_functions import check_metrics
 from .one_net import OneNet
@@ -44,9 +44,9 @@ if TYPE_CHECKING:
     from ..nets.population_base import PopulationBase
     from ..nets.single_net_base import SingleNetBase
 
-IN_TASK = [name for name, row in POPULATION_TABLE.rows.items() if row.in_task]
-NOT_IN_LANES = [name for name, row in POPULATION_TABLE.rows.items() if not row.in_lanes]
-DEFAULTS_IN_LANES = [POPULATION_TABLE.defaults[name] for name in NOT_IN_LANES]
+IN_TASK = [name for name, row in POPULATION_KEYWORDS.rows.items() if row.in_task]
+NOT_IN_LANES = [name for name, row in POPULATION_KEYWORDS.rows.items() if not row.in_lanes]
+DEFAULTS_IN_LANES = [POPULATION_KEYWORDS.defaults[name] for name in NOT_IN_LANES]
 ON_WORKERS = Device("cpu", "each worker of the executor finds its device; the program has the nets on its CPU")
 
 

@@ -203,7 +203,10 @@ class PopulationFitKeywords(FitKeywords, total=False):
 
 
 NAMES = {"optimizers": [f'"{name}"' for name in OPTIMIZERS], "metrics": [f'"{name}"' for name in METRICS]}
-MLP_TABLE, POPULATION_TABLE = Table.of(FitKeywords, **NAMES), Table.of(FitKeywords, PopulationFitKeywords, **NAMES)
+MLP_KEYWORDS, POPULATION_KEYWORDS = (
+    Table.of(FitKeywords, **NAMES),
+    Table.of(FitKeywords, PopulationFitKeywords, **NAMES),
+)
 
 
 def checked(function: Callable[..., Any], arguments: Mapping[str, Any], table: Table, owner: type) -> dict[str, Any]:

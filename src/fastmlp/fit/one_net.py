@@ -22,7 +22,7 @@ from ..kernels.structs import DIVERGED, METRIC_NONE, STEPS_DONE, TrainConfig, al
 from ..schedules.checked_schedule import factors_at
 from .divergence import DivergenceGuard
 from .optimizer_state import CARRIED
-from .rows import Block, InMemory, Place
+from .rows import Block, BlockPosition, InMemory
 from .task import FitTask
 
 FIRST_CALL = 4e7  # multiply-adds of a first call: a millisecond, of which waking a thread takes a third
@@ -57,7 +57,7 @@ class OneNet:
         self.optimizer = task.optimizer_of(number) if task.is_population else task.optimizer
         held_out_metric = None if task.held_out is None else task.held_out.metric
         self.records = Records(history, n_epochs, task.rows.metric, held_out_metric)
-        self.epochs_done, self.at_epoch_end, self.place = 0, True, Place()
+        self.epochs_done, self.at_epoch_end, self.position = 0, True, BlockPosition()
         self.n_final: int | None = None
         self.block: Block  # in training, once there is one
         self.has_block = False
@@ -121,17 +121,17 @@ class OneNet:
 
     def _end_block(self) -> None:
         """Take what a block leaves to the next one."""
-        block, place = self.block, self.place
+        block, position = self.block, self.position
         n = block.data.n_samples
         self.copy_to_host()
         self.carried = self.train_state.scalars[0, CARRIED]
-        sums = place.sums + n * np.array([self.train_state.epoch_loss[0], self.train_state.epoch_accuracy[0]])
-        self.place = Place(place.n_blocks + 1, place.n_rows + n, sums)
+        sums = position.sums + n * np.array([self.train_state.epoch_loss[0], self.train_state.epoch_accuracy[0]])
+        self.position = BlockPosition(position.n_blocks + 1, position.n_rows + n, sums)
         self.at_epoch_end = block.is_last
         if block.is_last:
-            epoch, n_rows = block.first_epoch, self.place.n_rows
-            self.records.loss[epoch], self.records.accuracy[epoch] = self.place.sums / n_rows
-            self.epochs_done, self.place = epoch + 1, Place()
+            epoch, n_rows = block.first_epoch, self.position.n_rows
+            self.records.loss[epoch], self.records.accuracy[epoch] = self.position.sums / n_rows
+            self.epochs_done, self.position = epoch + 1, BlockPosition()
 
     # ---- steps
 
@@ -147,7 +147,7 @@ class OneNet:
     @property
     def steps_in_epoch(self) -> int:
         """Steps done in the present epoch."""
-        before = self.place.n_rows // self.task.batch_size
+        before = self.position.n_rows // self.task.batch_size
         return before + self.steps_in_block % self.block.n_batches
 
     @property

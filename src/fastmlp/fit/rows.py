@@ -54,7 +54,7 @@ class Block(NamedTuple):
         return -(-self.data.n_samples // self.batch_size)
 
 
-class Place(NamedTuple):
+class BlockPosition(NamedTuple):
     """Blocks of the present epoch that are trained, of rows on disk."""
 
     n_blocks: int = 0
@@ -180,7 +180,7 @@ class OnDisk(NamedTuple):
         self.file.close()
 
     def blocks(self, net: Any) -> Generator[Block, None, None]:
-        """Yield the blocks of a net's epochs, from the place on that it has reached."""
+        """Yield the blocks of a net's epochs, from the position that it has reached."""
         from ..streams.shuffled_blocks import Blocks
 
         task = net.task
@@ -189,10 +189,10 @@ class OnDisk(NamedTuple):
         if task.verbose and self.announces and net.number == 0:
             print(self._notice(blocks.n_blocks), file=sys.stderr)
         for epoch in range(net.epochs_done, net.n_epochs):
-            place = net.place
-            with closing(blocks.epoch(epoch, place.n_blocks)) as of_epoch:  # its thread ends here
+            position = net.position
+            with closing(blocks.epoch(epoch, position.n_blocks)) as of_epoch:  # its thread ends here
                 for X, Y, weight in of_epoch:
-                    n, number, n_done = X.size // self.file.widths[0], net.place.n_blocks, net.place.n_rows
+                    n, number, n_done = X.size // self.file.widths[0], net.position.n_blocks, net.position.n_rows
                     yield Block(
                         self.data._replace(n_samples=n, X=X, Y=Y, weight=weight),
                         min(task.batch_size, n),

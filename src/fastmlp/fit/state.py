@@ -17,7 +17,7 @@ from ..kernels.structs import ALL_EPOCHS, N_SCALARS, NONE_SUSPENDED, RUNNING, ST
 from .one_net import OneNet
 from .optimizer_state import CARRIED
 from .outcome import Outcome, joined_records
-from .rows import InMemory, Place
+from .rows import BlockPosition, InMemory
 from .task import FitTask
 
 if TYPE_CHECKING:
@@ -35,9 +35,9 @@ def state_of_net(net: OneNet, hooks: Sequence[Hook]) -> Arrays:
     """Return the state of a net that is trained by itself, with that of its hooks, as copies in the host's memory.
 
     "scalars" are those of TrainState, among them the number of steps done, and the sums of the present epoch: of rows
-    on disk, those of the block in training or, between two blocks, of the next one. "place" has the numbers of a Place.
+    on disk, those of the block in training or, between two blocks, of the next one. "place": a BlockPosition.
     """
-    n, records, place = net.epochs_done, net.records, net.place
+    n, records, position = net.epochs_done, net.records, net.position
     scalars = net.train_state.scalars[0].copy()
     if not isinstance(net.task.rows, InMemory) and net.steps_left == 0:  # between two blocks
         scalars = np.zeros(N_SCALARS)
@@ -49,7 +49,7 @@ def state_of_net(net: OneNet, hooks: Sequence[Hook]) -> Arrays:
         "loss": records.loss[:n].copy(),
         "accuracy": records.accuracy[:n].copy(),
         "validation": records.validation[: records.n_validated].copy(),
-        "place": np.array([place.n_blocks, place.n_rows, *place.sums]),
+        "place": np.array([position.n_blocks, position.n_rows, *position.sums]),
     }
     for hook in hooks:
         arrays |= hook.state()
@@ -65,7 +65,7 @@ def go_on(net: OneNet, hooks: Sequence[Hook], state: Arrays) -> None:
     records.n_validated = len(state["validation"])
     records.validation[: records.n_validated] = state["validation"]
     n_blocks, n_rows, *sums = state["place"].tolist()
-    net.place, net.epochs_done = Place(int(n_blocks), int(n_rows), np.array(sums)), n
+    net.position, net.epochs_done = BlockPosition(int(n_blocks), int(n_rows), np.array(sums)), n
     begun = state["scalars"][STEPS_DONE] - (n * net.n_batches if isinstance(net.task.rows, InMemory) else 0)
     net.at_epoch_end = not (begun or n_blocks)
     for hook in hooks:

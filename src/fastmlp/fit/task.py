@@ -18,7 +18,7 @@ from ..kernels.structs import METRIC_NONE, NetSpec, Samples
 from ..network.spec import Network
 from ..optimizers import Optimizer
 from ..schedules.checked_schedule import schedule_text
-from .keywords import POPULATION_TABLE
+from .keywords import POPULATION_KEYWORDS
 from .rows import Block, InMemory, OnDisk
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from .optimizer_state import OptimizerState
 
 Factors = Callable[[np.ndarray, int], np.ndarray]  # a schedule: (steps, n_steps) -> factors, as in schedules
-IN_SETTINGS = [name for name, row in POPULATION_TABLE.rows.items() if row.in_settings]
+IN_SETTINGS = [name for name, row in POPULATION_KEYWORDS.rows.items() if row.in_settings]
 LANES_FAMILIES = "population_simd", "batched_gemm"  # whose nets are trained together
 ONE_BY_ONE = "one_by_one"
 

@@ -107,6 +107,6 @@ class PopulationSettings(NetSettings, total=False):
 
 
 NAMES = {"activations": HIDDEN, "losses": tuple(row.name for row in LOSSES)}
-NET_TABLE, POPULATION_TABLE = Table.of(NetSettings, **NAMES), Table.of(NetSettings, PopulationSettings, **NAMES)
-PER_NET = {name: row.bounds for name, row in NET_TABLE.rows.items() if row.bounds is not None}
-IN_SPACE = [name for name, row in NET_TABLE.rows.items() if row.in_space and name not in PER_NET]
+NET_SETTINGS, POPULATION_SETTINGS = Table.of(NetSettings, **NAMES), Table.of(NetSettings, PopulationSettings, **NAMES)
+PER_NET = {name: row.bounds for name, row in NET_SETTINGS.rows.items() if row.bounds is not None}
+IN_SPACE = [name for name, row in NET_SETTINGS.rows.items() if row.in_space and name not in PER_NET]

@@ -13,7 +13,7 @@ from typing import Any
 from ..errors import checked_count, checked_number, counted, shown, unknown_name
 from ..kernels.formulas import activations, losses
 from ..runtime.memory_limits import check_params
-from .net_settings import HIDDEN, NET_TABLE
+from .net_settings import HIDDEN, NET_SETTINGS
 from .parameter_layout import Layout
 
 ELEMENTWISE = tuple(row.name for row in activations.ACTIVATIONS if row.name not in ("softmax", "exponential"))
@@ -165,7 +165,7 @@ class Network:
             If a size is below 1, a name is unknown, loss and output activation cannot be used together, or a number is
             out of range.
         """
-        settings = {**NET_TABLE.defaults, **settings}
+        settings = {**NET_SETTINGS.defaults, **settings}
         loss, label_smoothing = settings["loss"], settings["label_smoothing"]
         if hasattr(layer_sizes, "tolist"):  # an array
             layer_sizes = layer_sizes.tolist()

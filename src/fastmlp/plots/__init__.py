@@ -4,7 +4,7 @@ The functions need matplotlib (the extra `plot`), which is imported on the first
 is safe for colour-blind readers, and no information is given by colour alone.
 """
 
-from .against_targets import calibration, confusion, predictions
+from .calibration_and_confusion import calibration, confusion, predictions
 from .decision import boundary
 from .learning_curves import history
 

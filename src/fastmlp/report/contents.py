@@ -11,7 +11,7 @@ import numpy as np
 from ..console.durations import long_duration
 from ..console.fit_time import is_compile_time_worth_showing
 from ..errors import counted
-from ..network.net_settings import NET_TABLE
+from ..network.net_settings import NET_SETTINGS
 from ..plots import boundary, calibration, confusion, predictions
 from ..plots import history as plot_history
 from ..plots.samples import plot_samples
@@ -220,7 +220,7 @@ NAMES = {
 
 def _settings(page: Page, history: Any) -> None:
     settings = history.net.get_settings()
-    defaults = {name: row.default for name, row in NET_TABLE.rows.items() if isinstance(row.default, float)}
+    defaults = {name: row.default for name, row in NET_SETTINGS.rows.items() if isinstance(row.default, float)}
     net = {"layers": " - ".join(map(str, settings.pop("layer_sizes")))}
     net |= {name: _setting(value) for name, value in settings.items() if value != defaults.get(name) and np.any(value)}
     fit = {name: _setting(value) for name, value in history.settings.items() if value not in (0, False, "None")}

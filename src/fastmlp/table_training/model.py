@@ -27,8 +27,8 @@ from ..tables.features import encode_columns, fit_columns, with_numbers
 from ..tables.number_columns import NumericEncoding
 from ..tables.target import check_range
 from .encoded_rows import MOST_SEED, EncodedRows, FileRows, Rows, Targets, fold_numbers, held_out_rows
+from .fits_in_time import LEAST_WITH_TRIAL, Budget, FitsInTime, fit_nets, make_nets, planned_in_time
 from .folds import fit_each, folds_at_once
-from .recipe_fit import LEAST_WITH_TRIAL, Budget, FitsInTime, fit_nets, make_nets, planned_in_time
 from .recipes import OF_CLASSES, OF_LABELS, OF_NUMBERS, Recipe
 from .tuning import Search, Tuning
 

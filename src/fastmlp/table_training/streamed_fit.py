@@ -24,8 +24,8 @@ from ..tables.cells import ANY, numbers_in
 from ..tables.features import encode_columns, feature_names
 from ..tables.row_sample import RowSample
 from .encoded_rows import MOST_SEED, EncodedRows, FileRows, Rows, Targets
+from .fits_in_time import make_nets
 from .model import DTYPE, TableModel
-from .recipe_fit import make_nets
 
 HELD_OUT_SHARE = 0.1  # of the memory limit, for held-out rows at most
 RARE = 16  # rows of a class of which none is held out

@@ -24,7 +24,7 @@ from ..mlp import MLP
 from ..population import subset_of
 from ..runtime.ctrl_c import StopFlag
 from .encoded_rows import EncodedRows
-from .recipe_fit import Budget, fit_nets
+from .fits_in_time import Budget, fit_nets
 from .recipes import OF_CLASSES, Recipe
 from .tuning_configurations import (
     SPACE,

@@ -231,7 +231,7 @@ class Target:
     """Encoder of the target column, fitted to the training table.
 
     `classes` are for classification, `mean` and `std` for regression. `temperature` is the divisor of logits with which
-    class probabilities are calibrated (table_training/recipe_fit.py).
+    class probabilities are calibrated (table_training/fits_in_time.py).
     """
 
     name: str

@@ -13,7 +13,7 @@ from command_runs import with_defaults
 
 import fastmlp
 from fastmlp.loading import load_net
-from fastmlp.table_training import recipe_fit
+from fastmlp.table_training import fits_in_time
 from fastmlp.table_training.recipes import QUALITIES
 
 pd = pytest.importorskip("pandas")
@@ -135,7 +135,7 @@ def test_a_time_limit_leaves_out_epochs_with_a_sentence():
 
 def test_a_time_limit_that_leaves_out_nets_lets_the_others_hold_out_the_same_rows(monkeypatch):
     monkeypatch.setenv("FASTMLP_NUM_THREADS", "1")
-    monkeypatch.setattr("fastmlp.table_training.recipe_fit.seconds_per_epoch", lambda *_: 2.0)
+    monkeypatch.setattr("fastmlp.table_training.fits_in_time.seconds_per_epoch", lambda *_: 2.0)
     said = train("price", "--epochs", 20, "--time-limit", 75)
     assert "is enough for 3 nets of 11 epochs, instead of 6 nets of 20 epochs" in said
     assert load_net("model.safetensors").result.arguments["n_samples"] == 250
@@ -177,7 +177,7 @@ def test_a_checkpoint_changes_no_net(options, monkeypatch):
     nets = load_net("model.safetensors")
     saving = (*options, "--checkpoint", "run.ckpt")
     monkeypatch.setattr("fastmlp.commands.train_options.EVERY", 1)
-    fit, begun = recipe_fit.fit_nets, []
+    fit, begun = fits_in_time.fit_nets, []
 
     def interrupted(*arguments, **further):
         begun.append(further["checkpoint"].path.name)

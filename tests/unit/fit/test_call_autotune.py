@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from fastmlp import Population
-from fastmlp.fit.hooks.tuned_calls import LONG_CALL, SHORT_CALL, CallAutotuner
+from fastmlp.fit.hooks.steps_and_threads import LONG_CALL, SHORT_CALL, CallAutotuner
 from fastmlp.fit.slices_on_workers import MOST_BYTES, TASK_SECONDS, TaskSizes
 
 

@@ -11,7 +11,7 @@ from small_blocks import N
 import fastmlp
 from fastmlp.convergence import Converged
 from fastmlp.fit.checkpoint_identity import description
-from fastmlp.fit.keywords import POPULATION_TABLE
+from fastmlp.fit.keywords import POPULATION_KEYWORDS
 
 
 def of_a_later_version(cls):
@@ -75,12 +75,12 @@ CHANGED = {  # keyword -> a value that makes it another fit
 
 
 def test_identities_have_each_keyword_that_is_not_free_to_change():
-    free = {name for name, row in POPULATION_TABLE.rows.items() if not row.in_identity}
+    free = {name for name, row in POPULATION_KEYWORDS.rows.items() if not row.in_identity}
     assert free == {
         *("epochs", "callbacks", "monitor", "memory_limit", "verbose", "time_limit", "optimizer_state", "checkpoint"),
         "executor",
     }
-    assert CHANGED.keys() <= POPULATION_TABLE.rows.keys() - free
+    assert CHANGED.keys() <= POPULATION_KEYWORDS.rows.keys() - free
 
 
 @pytest.mark.parametrize("name", CHANGED)

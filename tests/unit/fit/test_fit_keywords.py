@@ -6,11 +6,11 @@ import pytest
 from toy_data import XOR_X, XOR_Y
 
 from fastmlp import MLP, Population, sweep
-from fastmlp.fit.keywords import MLP_TABLE, POPULATION_TABLE, FitKeywords, PopulationFitKeywords
+from fastmlp.fit.keywords import MLP_KEYWORDS, POPULATION_KEYWORDS, FitKeywords, PopulationFitKeywords
 
 
 @pytest.mark.parametrize(
-    "kinds, defaults", [(FitKeywords, MLP_TABLE.rows), (PopulationFitKeywords, POPULATION_TABLE.rows)]
+    "kinds, defaults", [(FitKeywords, MLP_KEYWORDS.rows), (PopulationFitKeywords, POPULATION_KEYWORDS.rows)]
 )
 def test_every_keyword_has_a_type_and_a_default(kinds, defaults):
     assert kinds.__annotations__.keys() == defaults.keys()
@@ -18,7 +18,7 @@ def test_every_keyword_has_a_type_and_a_default(kinds, defaults):
 
 def test_shared_keywords_have_the_same_defaults():
     for name in FitKeywords.__annotations__:
-        assert MLP_TABLE.rows[name] == POPULATION_TABLE.rows[name]
+        assert MLP_KEYWORDS.rows[name] == POPULATION_KEYWORDS.rows[name]
 
 
 @pytest.mark.parametrize("function", [MLP.fit, Population.fit, sweep])

@@ -8,7 +8,7 @@ import reference_optimizers
 from reference_net import ReferenceMLP
 from reference_random import epoch_order
 
-import fastmlp.fit.hooks.tuned_calls
+import fastmlp.fit.hooks.steps_and_threads
 import fastmlp.fit.loop
 from fastmlp import MLP, SGD, EarlyStopping
 from fastmlp.kernels.cpu import backend

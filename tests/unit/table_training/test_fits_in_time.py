@@ -11,9 +11,9 @@ import pytest
 
 from fastmlp.execution.dispatch import IN_TURN, FitsAtOnce
 from fastmlp.runtime.ctrl_c import stop_flag
-from fastmlp.table_training import recipe_fit
+from fastmlp.table_training import fits_in_time
 from fastmlp.table_training.encoded_rows import EncodedRows, Rows
-from fastmlp.table_training.recipe_fit import (
+from fastmlp.table_training.fits_in_time import (
     Budget,
     FitsInTime,
     affordable,
@@ -82,7 +82,7 @@ def test_an_epoch_is_measured_by_ever_longer_fits(monkeypatch, fit_seconds, step
         seconds = fit_seconds + step_seconds * recipe.epochs * -(-rows.n_rows // 32)
         return SimpleNamespace(seconds=seconds, compile_seconds=0.0, stopped_by="epochs")
 
-    monkeypatch.setattr(recipe_fit, "fit_nets", fit_nets)
+    monkeypatch.setattr(fits_in_time, "fit_nets", fit_nets)
     found = seconds_per_epoch(lambda: None, EncodedRows(ROWS), recipe, limit)
     assert least - 1e-9 <= found <= most
     assert len(fits) == n_fits
@@ -92,7 +92,7 @@ def test_an_epoch_is_measured_by_ever_longer_fits(monkeypatch, fit_seconds, step
 @pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_in_a_measurement_on_threads_ends_all_of_its_fits(monkeypatch):
     """Of two nets at the same time, which would train for hours."""
-    number, begun, ended, fit_nets = count(), [], [], recipe_fit.fit_nets
+    number, begun, ended, fit_nets = count(), [], [], fits_in_time.fit_nets
 
     def fit(nets, rows, held_out, recipe, **settings):
         begun.append(nets)
@@ -103,7 +103,7 @@ def test_ctrl_c_in_a_measurement_on_threads_ends_all_of_its_fits(monkeypatch):
         finally:
             ended.append(nets)
 
-    monkeypatch.setattr(recipe_fit, "fit_nets", fit)
+    monkeypatch.setattr(fits_in_time, "fit_nets", fit)
     make = lambda recipe: make_nets(1, SETTINGS, 2, 0, recipe, 1)
     with pytest.raises(KeyboardInterrupt):
         planned_in_time(Recipe(n_folds=2), make, in_folds(2), FitsAtOnce(2, 1), Budget(9.0))
@@ -125,7 +125,7 @@ def test_nets_of_folds_are_planned_at_the_same_time_unless_some_are_left_out(mon
         beside.wait(10)  # all run at the same time
         return next(seconds)
 
-    monkeypatch.setattr(recipe_fit, "seconds_per_epoch", seconds_per_epoch)
+    monkeypatch.setattr(fits_in_time, "seconds_per_epoch", seconds_per_epoch)
     recipe = Recipe(n_nets=2, n_folds=2, epochs=50)
     found, _, at_once = planned(recipe, in_folds(2), FitsAtOnce(n_at_once, 1), Budget(limit))
     assert (found.n_nets_of_all_folds, found.epochs, at_once) == expected
@@ -144,7 +144,7 @@ def test_short_first_epochs_come_to_their_end(monkeypatch, limit, epoch_seconds,
     """An epoch that takes longer than the whole limit does not."""
     budget = Budget(limit)
     budget.elapsed, budget.compiled = lambda: spent, lambda: compiled
-    monkeypatch.setattr(recipe_fit, "seconds_per_epoch", lambda *_: epoch_seconds)
+    monkeypatch.setattr(fits_in_time, "seconds_per_epoch", lambda *_: epoch_seconds)
     found, note, _ = planned(Recipe(n_nets=5), DATA, IN_TURN, budget)
     assert (found.n_nets, found.epochs) == (1, 1)
     assert words in note

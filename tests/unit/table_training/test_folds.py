@@ -13,8 +13,8 @@ from fastmlp.class_probabilities import logits
 from fastmlp.execution.dispatch import IN_TURN, FitsAtOnce
 from fastmlp.runtime.ctrl_c import StopFlag, stop_flag
 from fastmlp.table_training.encoded_rows import EncodedRows, Rows, fold_numbers
+from fastmlp.table_training.fits_in_time import fit_nets
 from fastmlp.table_training.folds import fit_each, folds_at_once
-from fastmlp.table_training.recipe_fit import fit_nets
 from fastmlp.table_training.recipes import Recipe
 
 SMALL = Recipe(hidden=(8,), epochs=3, dropout=0.0)

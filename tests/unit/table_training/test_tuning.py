@@ -12,7 +12,7 @@ from fastmlp import MLP, Population
 from fastmlp.runtime.ctrl_c import StopFlag, stop_flag
 from fastmlp.table_training import tuning
 from fastmlp.table_training.encoded_rows import EncodedRows, Rows
-from fastmlp.table_training.recipe_fit import Budget, make_nets
+from fastmlp.table_training.fits_in_time import Budget, make_nets
 from fastmlp.table_training.recipes import Recipe
 from fastmlp.table_training.tuning import Search, Tuning, rungs_of, setting_text
 from fastmlp.table_training.tuning_configurations import Scores

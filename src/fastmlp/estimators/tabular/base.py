@@ -22,15 +22,15 @@ from ...runtime.ctrl_c import stop_flag
 from ...runtime.memory_limits import checked_memory_limit
 from ...streams.source_kinds import is_source
 from ...table_training.encoded_rows import EncodedRows, Rows, Targets
+from ...table_training.fits_in_time import Budget
 from ...table_training.model import TableModel
-from ...table_training.recipe_fit import Budget
 from ...table_training.training_summary import summary
 from ...tables.base_column import as_lines
 from ...tables.features import Preprocessing
 from ...tables.target import Target
 from ..array_input import missing_targets_named
 from ..serialization import description_of
-from .checks import (
+from .checks_and_warnings import (
     PARAMETERS,
     estimator_recipe,
     warn_of_interrupted_history,

@@ -25,7 +25,7 @@ from ...table_training.streamed_fit import COPIES, StreamedFit
 from ...tables.base_column import as_lines
 from ...tables.row_sample import joined
 from ...tables.target import distinct_labels
-from .checks import warn_of_target_copies, warn_of_targets
+from .checks_and_warnings import warn_of_target_copies, warn_of_targets
 from .table_data import as_piece, refuse_missing
 
 

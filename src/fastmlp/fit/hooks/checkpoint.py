@@ -154,7 +154,7 @@ class SaveNet(Hook):
 
     def _give(self, is_asked: bool) -> None:
         net = self._net
-        here = net.epochs_done, net.steps_in_block, net.place.n_blocks
+        here = net.epochs_done, net.steps_in_block, net.position.n_blocks
         if here == self._given:
             return
         self._saver.epochs += net.epochs_done - self._last

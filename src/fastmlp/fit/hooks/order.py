@@ -10,8 +10,8 @@ from .epoch_scores import Measure, Validation
 from .hook import Fit, Hook
 from .lane_calls import LaneCalls
 from .progress import ShowNets, ShowProgress, Watch
+from .steps_and_threads import TunedCalls
 from .time_limit import EndInTime
-from .tuned_calls import TunedCalls
 
 
 def hooks_of(fit: Fit) -> list[Hook]:

@@ -5,7 +5,7 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 from fastmlp import MLPRegressor
-from fastmlp.estimators.epoch_rules import sum_of_squares
+from fastmlp.estimators.stopping_rules import sum_of_squares
 
 SMALL = {"hidden_layer_sizes": (4,), "random_state": 0, "learning_rate_init": 0.02}
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fastmlp import MLP
-from fastmlp.commands.metrics_table import (
+from fastmlp.commands.printed_metrics import (
     PartMetrics,
     baseline_outputs,
     baseline_sentences,

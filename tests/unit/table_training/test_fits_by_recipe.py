@@ -5,7 +5,7 @@ import pytest
 
 from fastmlp import MLP, Population
 from fastmlp.table_training.encoded_rows import Rows
-from fastmlp.table_training.recipe_fit import Budget, fit_nets, make_nets
+from fastmlp.table_training.fits_in_time import Budget, fit_nets, make_nets
 from fastmlp.table_training.recipes import Recipe
 
 SMALL = Recipe(hidden=(8,), epochs=4, n_nets=2, dropout=0.0)
@@ -45,7 +45,7 @@ def test_time_of_compiling_counts():
 @pytest.mark.parametrize("completes", [True, False])
 def test_a_fit_ends_when_the_time_is_over(rows, n_nets, has_held_out, completes, monkeypatch):
     """One that completes an epoch trains one first."""
-    monkeypatch.setattr("fastmlp.table_training.recipe_fit.SHORTEST", 1e-9)  # in a longer time, a net may have one
+    monkeypatch.setattr("fastmlp.table_training.fits_in_time.SHORTEST", 1e-9)  # in a longer time, a net may have one
     recipe, budget = Recipe(hidden=(4,), epochs=10**7), Budget(1e-9, completes_epoch=completes)
     net = make_nets(1, SETTINGS, 3, 0, recipe, n_nets)
     history = fit_nets(net, rows, rows if has_held_out else None, recipe, budget=budget, verbose=0)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import typer
 
-from fastmlp.commands.exit_status import FAILED, INTERRUPTED, errors_as_sentences
+from fastmlp.commands.error_handling import FAILED, INTERRUPTED, errors_as_sentences
 
 
 def too_much_memory():

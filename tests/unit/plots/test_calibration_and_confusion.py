@@ -9,7 +9,7 @@ from toy_data import XOR_X, XOR_Y
 
 import fastmlp
 from fastmlp import class_probabilities, plots
-from fastmlp.plots.against_targets import reliability
+from fastmlp.plots.calibration_and_confusion import reliability
 
 QUICK = {"max_iter": 3, "random_state": 0, "device": "cpu"}
 

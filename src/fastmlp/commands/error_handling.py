@@ -1,4 +1,4 @@
-"""Exit status of the `fastmlp` command, and how it ends: warnings, errors and Ctrl-C as sentences on the terminal."""
+"""How the `fastmlp` command ends: warnings, errors and Ctrl-C as sentences on the terminal, and its exit status."""
 
 from __future__ import annotations
 
