@@ -143,7 +143,7 @@ class MLP(SingleNetBase):
     # ---- training
 
     @with_table(MLP_KEYWORDS)
-    def fit(self, X: Any, y: Any, **keywords: Unpack[FitKeywords]) -> History:
+    def fit(self, X: Any, y: Any = None, **keywords: Unpack[FitKeywords]) -> History:
         """Train the net, starting from its current parameters.
 
         Ctrl-C ends the fit. The net keeps the parameters reached so far (with early stopping, those of the best epoch),
@@ -154,8 +154,8 @@ class MLP(SingleNetBase):
         X : array_like of shape (n_samples, n_features), path, or source of rows
             Inputs: NumPy, or an array on a GPU (CuPy, or PyTorch and JAX through DLPack). Or data that are read piece
             by piece, and need not fit into memory: a Parquet, CSV or .npy file, a memory map, an array of h5py or zarr,
-            an Arrow stream, a sequence with `batch_size`, or an iterable of batches.
-        y : array_like of shape (n_samples, n_outputs) or (n_samples,), str, or sequence of str
+            an Arrow stream, or an iterable of batches.
+        y : array_like of shape (n_samples, n_outputs) or (n_samples,), str, or sequence of str, optional
             Targets. A vector holds the targets of a net with one output, or the class numbers for a net with several
             outputs. Of a file, stream or data frame with named columns: the names of those with the targets. None if X
             is an iterable of batches (X, y). Beside data that are read piece by piece, it may be such data, too, with

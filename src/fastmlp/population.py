@@ -217,7 +217,7 @@ class Population(PopulationBase):
     # ---- training
 
     @with_table(POPULATION_KEYWORDS)
-    def fit(self, X: Any, y: Any, **keywords: Unpack[PopulationFitKeywords]) -> PopulationResult:
+    def fit(self, X: Any, y: Any = None, **keywords: Unpack[PopulationFitKeywords]) -> PopulationResult:
         """Train all nets, each starting from its current parameters.
 
         Ctrl-C ends the fit. Each net keeps the parameters reached so far (with early stopping, those of its best
@@ -229,7 +229,7 @@ class Population(PopulationBase):
         ----------
         X : array_like of shape (n_samples, n_features) or (n_nets, n_samples, n_features), path, or source of rows
             Inputs of all nets, or one set per net. Sources, such as the path of a Parquet file, are read as by MLP.fit.
-        y : array_like of shape (n_samples, n_outputs) or (n_samples,), or str
+        y : array_like of shape (n_samples, n_outputs) or (n_samples,), or str, optional
             Targets, as for MLP.fit; a leading axis of length n_nets gives each net its own targets. The name of the
             column that holds them, where X has columns.
         {keywords}

@@ -80,7 +80,8 @@ def on_host(array: Any) -> np.ndarray:
 def _objects_as_float64(array: np.ndarray, name: str, type_name: str) -> np.ndarray:
     """Return an array of Python objects as float64."""
     if array.ndim == 0:
-        raise ValueError(f"{name} must be an array of numbers, but it is a {type_name}.")
+        given = "None" if array.item() is None else f"a {type_name}"
+        raise ValueError(f"{name} must be an array of numbers, but it is {given}.")
     refuse_converted(array, name)
     try:
         return array.astype(np.float64)

@@ -4,7 +4,7 @@ a path of a Parquet file or of a folder of them, of a CSV file, of a .npy file
 numpy.memmap; an array that is read by slices (`shape`, `dtype`, `chunks`), such as those of h5py, zarr and Dask
 an object with `__arrow_c_stream__` or `__arrow_c_array__`: relations of DuckDB, Arrow readers, frames of polars
 a dataset of pyarrow.dataset
-an iterable of batches (X, y), or of X, that can be iterated more than once; a list of pairs (X, y) of tables
+an iterable of batches (X, y), or of X; a list of pairs (X, y) of tables
 """
 
 from __future__ import annotations
