@@ -74,8 +74,8 @@ class History:
         With early stopping, the epoch whose parameters the net has after the fit, also after Ctrl-C. Counted from 0,
         like the epoch of a callback and the index into records; printed messages count from 1.
     stopped_by : str
-        "epochs", "early_stopping", "callback", "time_limit", "interrupt", "divergence" or, if the fit raised an
-        exception, "error".
+        Why the fit ended, such as "epochs" or "early_stopping", or "error" if it raised an exception; the guide to
+        training has all reasons.
     still_falling : bool
         Whether all epochs were trained, and the training loss still fell steeply in the last of them: by more than 3 %
         of its whole fall, and 1 % of its present value, between the last two tenths of the epochs. More epochs, smaller

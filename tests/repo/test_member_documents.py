@@ -12,15 +12,15 @@ import fastmlp
 from fastmlp.devices import NAMES
 from fastmlp.initialization import INITIALIZERS
 from fastmlp.kernels.formulas.losses import CONSTANTS, LOSSES
-from fastmlp.network.spec import HIDDEN
 from fastmlp.optimizers import OPTIMIZERS
+from fastmlp.population_result.stopped_by import CODES
 from fastmlp.schedules import SCHEDULES
 
 ROOT = Path(__file__).parents[2]
 OPTIMIZER_CLASSES = tuple(kind.__name__ for kind in OPTIMIZERS.values())
 SCHEDULE_CLASSES = tuple(kind.__name__ for kind in SCHEDULES.values())
 NAMES_IN = {
-    "docs/guide/training.md": (*HIDDEN, *(row.name for row in LOSSES), *CONSTANTS, *SCHEDULES, *INITIALIZERS),
+    "docs/guide/training.md": (*(row.name for row in LOSSES), *CONSTANTS, *SCHEDULES, *INITIALIZERS, *(CODES.keys() - {"converged"})),
     "docs/guide/devices.md": tuple(f'"{name}"' for name in NAMES),
     "docs/reference/optimisers.md": (*OPTIMIZER_CLASSES, *SCHEDULE_CLASSES),
     "src/fastmlp/network/net_settings.py": tuple(CONSTANTS),

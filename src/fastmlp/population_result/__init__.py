@@ -68,17 +68,15 @@ class PopulationResult:
     compile_seconds : float, default 0.0
         Part of `seconds` in which kernels were compiled or loaded; 0.0 if all of them had been loaded before.
     arguments : dict, optional
-        The arguments of fit, as numbers and text, as in History.settings: "epochs", "batch_size", "optimizer",
-        "schedule", "shuffle", "early_stopping", "n_samples", "n_validation", "weighted" and, if there was one,
-        "time_limit". Numbers of the optimiser that differ between nets are in `settings` instead. Empty for a result
-        from a file of version 0.2 or earlier.
+        The arguments of fit, as numbers and text, as in History.settings. Numbers of the optimiser that differ between
+        nets are in `settings` instead. Empty for a result from a file of version 0.2 or earlier.
 
     Attributes
     ----------
     n_nets : int
         Number of nets.
     stopped_by : ndarray of str, shape (n_nets,)
-        Why each net stopped: "converged", "epochs", "early_stopping", "divergence", "time_limit" or "interrupt".
+        Why each net stopped: "converged", "epochs", "early_stopping" and the others that History has.
     n_converged : int
         Number of nets that count as converged.
     n_finished : int

@@ -16,18 +16,11 @@ from ..plots import boundary, calibration, confusion, predictions
 from ..plots import history as plot_history
 from ..plots.samples import plot_samples
 from ..plots.style import import_pyplot, number, percent
+from ..population_result.stopped_by import TEXTS
 from ..runtime.output_files import check_output, write_bytes
 from .html_elements import Page, as_svg
 
 MIN_CALIBRATION_SAMPLES = 30  # fewest samples for a meaningful calibration curve
-STOPPED_BY = {
-    "epochs": "all epochs were trained",
-    "early_stopping": "no more improvement",
-    "callback": "a callback ended it",
-    "time_limit": "its time was over",
-    "interrupt": "it was interrupted",
-    "divergence": "the loss stopped being finite",
-}
 
 
 def write(
@@ -147,7 +140,7 @@ def _key_figures(page: Page, history: Any) -> None:
                 kind = f"{weighted}{part} {name}"
                 cards.append((kind, percent(value) if name == "accuracy" else f"{value:.4g}", note))
     if history.epochs:
-        cards.append(("epochs", f"{history.epochs:,}", STOPPED_BY.get(history.stopped_by, history.stopped_by)))
+        cards.append(("epochs", f"{history.epochs:,}", TEXTS.get(history.stopped_by, history.stopped_by)))
         n_timed, note = history.epochs - history.epochs_before, ""
         if n_timed:
             note = f"{long_duration(history.training_seconds / n_timed)} an epoch"
