@@ -20,7 +20,13 @@ ROOT = Path(__file__).parents[2]
 OPTIMIZER_CLASSES = tuple(kind.__name__ for kind in OPTIMIZERS.values())
 SCHEDULE_CLASSES = tuple(kind.__name__ for kind in SCHEDULES.values())
 NAMES_IN = {
-    "docs/guide/training.md": (*(row.name for row in LOSSES), *CONSTANTS, *SCHEDULES, *INITIALIZERS, *(CODES.keys() - {"converged"})),
+    "docs/guide/training.md": (
+        *(row.name for row in LOSSES),
+        *CONSTANTS,
+        *SCHEDULES,
+        *INITIALIZERS,
+        *(CODES.keys() - {"converged"}),
+    ),
     "docs/guide/devices.md": tuple(f'"{name}"' for name in NAMES),
     "docs/reference/optimisers.md": (*OPTIMIZER_CLASSES, *SCHEDULE_CLASSES),
     "src/fastmlp/network/net_settings.py": tuple(CONSTANTS),
