@@ -81,8 +81,8 @@ print(history)
 # - ``best_epoch``: the epoch whose parameters the net has now, counted from 0.
 # - ``seconds``: wall time. If kernels were compiled or loaded from disk, ``compile_seconds`` says for how long; the
 #   next fit of such a net does without.
-# - ``stopped_by``: why the fit ended. Here early stopping did; the others are ``"epochs"``, ``"callback"``,
-#   ``"interrupt"`` (Ctrl-C), ``"divergence"`` and, if the fit raised an exception, ``"error"``.
+# - ``stopped_by``: why the fit ended. Here early stopping did; others are ``"epochs"``, ``"interrupt"`` (Ctrl-C)
+#   and ``"divergence"``.
 #
 # Each record is an array with a value per epoch:
 
