@@ -88,6 +88,7 @@ WEIGHT_DECAY = HYPER.index("weight_decay")
 CLIP_NORM = HYPER.index("clip_norm")
 BETA1 = HYPER.index("beta1")
 BETA2 = HYPER.index("beta2")
+DAMPING = HYPER.index("damping")
 
 
 class TrainState(NamedTuple):

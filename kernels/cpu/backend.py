@@ -19,6 +19,8 @@ from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 
+from ..formulas.update_rules import ALL_RULES
+from ..jit.call import call
 from ..structs import (
     EVALUATION_CHUNK_ROWS,
     LANES,
@@ -36,6 +38,7 @@ from . import allocation
 from .allocation import Workspace
 from .allocation import make_workspace as make_workspace
 from .population.run import PopulationRun as PopulationRun
+from .single_net import levenberg_marquardt
 from .threads.thread_team import ThreadTeam as ThreadTeam
 from .unrolled import compiled as unrolled_code
 from .workspace import LOSS_COLUMN, N_CORRECT_COLUMN, SUMS, LayerwiseWorkspace
@@ -89,6 +92,11 @@ EVALUATE = {
     family: TRAIN[family].replace("train", "evaluate") for family in ("batch_simd_4", "batch_simd_16", "layerwise")
 }
 FAMILIES = tuple(TRAIN)
+TRAIN_NETS = {  # by whether the rule is a second-order one, and blocks have LANES nets
+    (False, True): "cpu.population.train.train",
+    (False, False): "cpu.population.train.train_unrolled",
+    (True, True): "cpu.population.train.train_second_order",
+}
 
 
 def train(
@@ -109,6 +117,21 @@ def train(
     The results are in `state` and `workspace`.
     """
     (family, n_threads, *_, variant), dtype = choice, state.params.dtype
+    if ALL_RULES[config.rule].is_second_order:
+
+        def draw_order(epoch: int) -> np.ndarray:
+            call(
+                "formulas.counter_rng.draw_order",
+                None,
+                data.n_samples,
+                config.seed,
+                epoch,
+                workspace.words,
+                workspace.order,
+            )
+            return workspace.order
+
+        return levenberg_marquardt.train(net, data, config, state, draw_order, first, n)
     if variant.unrolled != UNROLLED_NEVER and (
         address := unrolled_code.address_of_net(net, config, dtype, variant.unrolled == UNROLLED_ALWAYS)
     ):
@@ -180,7 +203,7 @@ def train_nets(
     """Train the blocks of `run` for n more epochs, or until no net of nets.members is left."""
     run.n_members = nets.n_members
     team.run_each(
-        "cpu.population.train.train" if run.blocks[0].lanes == LANES else "cpu.population.train.train_unrolled",
+        TRAIN_NETS[ALL_RULES[config.rule].is_second_order, run.blocks[0].lanes == LANES],
         nets.params.dtype,
         [(net, data, config, criteria, nets, held_out, block, run.queue, n) for block in run.blocks],
     )

@@ -251,6 +251,11 @@ class LaneBlock(NamedTuple):
     start_epoch: np.ndarray  # int64 (lanes,), the block's epoch in which the net started
     next_record: np.ndarray  # int64 (lanes,), index of the net's next record
     clock: np.ndarray  # int64 (2,), at EPOCH and NEXT_EVENT
+    # Of second-order rules; empty for others.
+    jacobian: np.ndarray  # (n_params, tile_rows, lanes)
+    matrix: np.ndarray  # (n_params * (n_params + 1) / 2, lanes), lower triangle by rows
+    trial: np.ndarray  # (n_params, lanes), parameters before a step that may be taken back
+    expected: np.ndarray  # (lanes,), fall of the objective that a step is expected to bring
     # int64 (1,), index one past the last record buffered; used where the lanes' nets are adjacent and record together
     records_end: np.ndarray
     records: np.ndarray  # (MAX_RECORDS, lanes), buffer of records that have not been written to nets.records

@@ -95,6 +95,22 @@ def atanh_error_delta(a, y, c):
     return log(1.0 + e) - log(1.0 - e)
 
 
+@formula
+def constant_curvature(z, a, y, c):
+    return where(a > y, 2.0, 2.0)  # a vector, as those of other losses
+
+
+@formula
+def sigmoid_curvature(z, a, y, c):
+    return a * (1.0 - a)
+
+
+@formula
+def output_curvature(z, a, y, c):
+    """For poisson; for softmax_cross_entropy, the diagonal of diag(a) - a a^T, without the square."""
+    return a
+
+
 class Loss(NamedTuple):
     name: str
     value: Callable
@@ -104,16 +120,23 @@ class Loss(NamedTuple):
     constant: str = ""  # keyword of MLP that is c, a positive number
     default: float = 1.0  # of the keyword
     targets: tuple[float, float] = (float("-inf"), float("inf"))  # range of valid targets y
+    # (z, a, y, c): derivative of `delta`, for Gauss-Newton steps; None if it may be 0 or less
+    curvature: Callable | None = None
 
 
+UNIT = 0.0, 1.0
 LOSSES = (
-    Loss("squared_error", squared_error, squared_error_delta, (), False),
-    Loss("binary_cross_entropy", binary_cross_entropy, logit_delta, ("sigmoid",), True, targets=(0.0, 1.0)),
-    Loss("softmax_cross_entropy", softmax_cross_entropy, logit_delta, ("softmax",), True, targets=(0.0, 1.0)),
+    Loss("squared_error", squared_error, squared_error_delta, (), False, curvature=constant_curvature),
+    Loss(
+        "binary_cross_entropy", binary_cross_entropy, logit_delta, ("sigmoid",), True, "", 1.0, UNIT, sigmoid_curvature
+    ),
+    Loss(
+        "softmax_cross_entropy", softmax_cross_entropy, logit_delta, ("softmax",), True, "", 1.0, UNIT, output_curvature
+    ),
     Loss("absolute_error", absolute_error, absolute_error_delta, (), False),
     Loss("huber", huber, huber_delta, (), False, constant="huber_delta"),
     Loss("atanh_error", atanh_error, atanh_error_delta, ("symmetric_sigmoid", "fahlman_sigmoid", "sigmoid"), False),
-    Loss("poisson", poisson, logit_delta, ("exponential",), True, targets=(0.0, float("inf"))),
+    Loss("poisson", poisson, logit_delta, ("exponential",), True, "", 1.0, (0.0, float("inf")), output_curvature),
 )
 CODES = {row.name: code for code, row in enumerate(LOSSES)}
 CONSTANTS: Mapping[str, Any] = {row.constant: row.default for row in LOSSES if row.constant}
@@ -122,3 +145,5 @@ SOFTMAX_CROSS_ENTROPY = CODES["softmax_cross_entropy"]
 # loss_value(code, z, a, y, c), loss_delta(code, a, y, c): one vector at a time
 loss_value = selector([row.value for row in LOSSES], 4)
 loss_delta = selector([row.delta for row in LOSSES], 3)
+# loss_curvature(code, z, a, y, c), of losses that have one
+loss_curvature = selector([row.curvature or constant_curvature for row in LOSSES], 4)

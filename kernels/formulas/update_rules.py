@@ -41,6 +41,7 @@ HYPER_PARAMETERS = (
     HyperParameter("shrink"),
     HyperParameter("smallest"),
     HyperParameter("biggest"),
+    HyperParameter("damping", is_passed=False),
 )
 # Values that kernels compute for each step, in the dtype of the parameters:
 #   learning_rate                 including the schedule's factor, and the correction 1 / (1 - beta1**t)
@@ -140,6 +141,12 @@ class Rule(NamedTuple):
     sign_like_steps: bool = False  # whether steps are about as long as the learning rate, however large the gradients
     needs_full_batch: bool = False  # whether the rule compares consecutive gradients, which needs the same samples
     compares_loss: bool = False  # whether the rule reads h.loss_increased, which needs the objective of every step
+    is_second_order: bool = False
+
+
+def no_update(p, g, s0, s1, s2, h):
+    """Stands for the step of a rule that has kernels of its own."""
+    raise NotImplementedError
 
 
 RULES = (
@@ -152,8 +159,11 @@ RULES = (
     Rule("quickprop", quickprop, 2, needs_full_batch=True),
     Rule("rprop", rprop, 3, initial=(None, "learning_rate", None), needs_full_batch=True, compares_loss=True),
 )
-CODES = {row.name: code for code, row in enumerate(RULES)}
-SGD = CODES["sgd"]
+# Rules whose steps need second derivatives, so that they are no function of one parameter and its gradient.
+SECOND_ORDER = (Rule("levenbergmarquardt", no_update, 0, needs_full_batch=True, is_second_order=True),)
+ALL_RULES = RULES + SECOND_ORDER
+CODES = {row.name: code for code, row in enumerate(ALL_RULES)}
+SGD, LEVENBERG_MARQUARDT = CODES["sgd"], CODES["levenbergmarquardt"]
 BIAS_CORRECTED = tuple(code for code, row in enumerate(RULES) if row.bias_correction)
 # Code of the one rule that compares losses. CPU kernels compare a code with it, which is shorter code than a test of
 # membership; a second such rule is an error here until they make two comparisons.

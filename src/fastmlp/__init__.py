@@ -34,9 +34,10 @@ _MODULES = {
         "RMSprop",
         "Adagrad",
         "Quickprop",
+        "LevenbergMarquardt",
         "Rprop",
     ),
-    "initialization": ("Uniform", "Normal", "UniformByFanIn"),
+    "initialization": ("NguyenWidrow", "Normal", "Uniform", "UniformByFanIn"),
     "fit.optimizer_state": ("OptimizerState",),
     "errors": ("DivergenceWarning", "TrainingWarning"),
     "diagnosis.diagnose": ("diagnose", "Diagnosis", "PopulationDiagnosis"),
@@ -74,6 +75,7 @@ if TYPE_CHECKING:
     from .export.from_torch import from_torch as from_torch
     from .fit.optimizer_state import OptimizerState as OptimizerState
     from .history import History as History
+    from .initialization import NguyenWidrow as NguyenWidrow
     from .initialization import Normal as Normal
     from .initialization import Uniform as Uniform
     from .initialization import UniformByFanIn as UniformByFanIn
@@ -85,6 +87,7 @@ if TYPE_CHECKING:
     from .optimizers import Adagrad as Adagrad
     from .optimizers import Adam as Adam
     from .optimizers import AdamW as AdamW
+    from .optimizers import LevenbergMarquardt as LevenbergMarquardt
     from .optimizers import Quickprop as Quickprop
     from .optimizers import RMSprop as RMSprop
     from .optimizers import Rprop as Rprop

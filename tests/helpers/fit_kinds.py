@@ -15,7 +15,7 @@ from executor_cases import InPlace
 from resumed_fits import train
 from small_blocks import BATCH, N, Rows, X, Y, use_small_blocks
 
-from fastmlp import MLP, SGD, AdamW, Converged, EarlyStopping, Population
+from fastmlp import MLP, SGD, AdamW, Converged, EarlyStopping, LevenbergMarquardt, Population
 from fastmlp.fit import slices_on_workers
 from fastmlp.kernels.cpu import backend
 
@@ -79,6 +79,9 @@ def _one_too_fast(n_nets):
 OPTIONS = {
     "plain": Option({}),
     "full batches": Option({"batch_size": None, "optimizer": "rprop"}, on_disk=False, on_workers=False),
+    "second order": Option(
+        {"optimizer": LevenbergMarquardt(damping=0.1), "batch_size": 12}, on_disk=False, on_workers=False
+    ),
     "in order": Option({"shuffle": False, "schedule": "one_cycle"}, longer=False, on_workers=False),
     "schedules": Option(
         {"schedule": "cosine", "optimizer": AdamW(0.01, learning_rate_factors={"biases": 0.5})},

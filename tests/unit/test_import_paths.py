@@ -13,7 +13,7 @@ NAMES = {
     "callbacks": "EarlyStopping",
     "runtime.checkpoint_interval": "Checkpoint",
     "loggers": "Logger CSVLogger",
-    "initialization": "Uniform Normal UniformByFanIn",
+    "initialization": "NguyenWidrow Uniform Normal UniformByFanIn",
     "convergence": "Converged EpochStatistics",
     "history": "History",
     "population_result": "PopulationResult",

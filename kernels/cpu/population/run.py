@@ -49,12 +49,14 @@ class PopulationRun:
         """
         rows, variant = choice.rows, choice.variant
         lanes, address = variant.lanes, 0
+        is_second_order = rule is not None and rule.is_second_order
         if rule is not None and variant.unrolled != structs.UNROLLED_NEVER:
             compiles = variant.unrolled == structs.UNROLLED_ALWAYS
             address = address_of_nets(net, RULE_CODES[rule.name], lanes, rows, dtype, compiles)
             if not address:  # the loops have another number of nets in a block
                 lanes = LANES
-        self._new_block = partial(_new_block, net, n_params, rows, n_samples if shuffle else 0, address, lanes, dtype)
+        shapes = n_params, rows, n_samples if shuffle else 0, address, lanes, dtype, is_second_order
+        self._new_block = partial(_new_block, net, *shapes)
         self._blocks: list[LaneBlock] = []
         initial = [HYPER.index(x) + 1 if isinstance(x, str) else 0 for x in (rule.initial if rule is not None else ())]
         self.queue = NetQueue(np.zeros(1, np.int64), np.array(initial, np.int64))
@@ -112,7 +114,14 @@ class PopulationRun:
 
 
 def _new_block(
-    net: NetSpec, n_params: int, rows: int, n_shuffled: int, address: int, lanes: int, dtype: np.dtype
+    net: NetSpec,
+    n_params: int,
+    rows: int,
+    n_shuffled: int,
+    address: int,
+    lanes: int,
+    dtype: np.dtype,
+    is_second_order: bool,
 ) -> LaneBlock:
     """Return an empty block of so many lanes.
 
@@ -138,6 +147,10 @@ def _new_block(
         "state": MOST_STATE * n_params,
         "hyper": len(NET_HYPER),
         "records": structs.MAX_RECORDS,
+        "jacobian": n_params * tile * is_second_order,
+        "matrix": n_params * (n_params + 1) // 2 * is_second_order,
+        "trial": n_params * is_second_order,
+        "expected": int(is_second_order),
         **dict.fromkeys(("factor", "loss", "n_correct", "n_correct_at_end", "last_loss"), 1),
         **dict.fromkeys(("monitored_value", "best_value", "flags"), 1),
     }

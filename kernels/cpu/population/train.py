@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ... import structs
-from ...formulas.update_rules import LOSS_COMPARING, SGD
+from ...formulas.update_rules import LEVENBERG_MARQUARDT, LOSS_COMPARING, SGD
 from ...jit.decorators import inline_helper, kernel
 from ...jit.intrinsics import reference
 from ...simd.lanes import Lanes, with_lanes
@@ -28,6 +28,7 @@ from .gradient import BatchRequest, gradient, shuffle_lanes
 from .gradient_loops import gradient_by_loops, no_gradient
 from .parameter_update import penalties, plain_sgd_step, rule_step, settings_now
 from .scheduler import CONTIGUOUS_NETS, NO_NETS, fill_free_lanes
+from .second_order import damped_step, gradient_and_curvature
 
 
 class TemplateArguments(NamedTuple):
@@ -36,11 +37,7 @@ class TemplateArguments(NamedTuple):
     lanes: Any  # Lanes
     gradient_by_loops: Any  # function
     validation_pass: Any  # function
-
-
-WITH_LOOPS = TemplateArguments(Lanes(structs.LANES), gradient_by_loops, validation_pass)
-# There is much less to compile without validation, and without the loops for nets that have no unrolled code.
-UNROLLED = TemplateArguments(Lanes(UNROLLED_LANES), no_gradient, no_validation)
+    step: Any  # function: a step of the optimiser
 
 
 class References(NamedTuple):
@@ -79,7 +76,7 @@ class Mode(NamedTuple):
     one_batch: bool
     several_epochs: bool  # whether a call of unrolled code computes several epochs
     sgd_only: bool  # whether a step is SGD without penalty, decay, clipping, schedule or factors of layers
-    compares_loss: bool  # whether the update rule compares the objectives of two steps
+    compares_loss: bool  # whether the update rule compares objectives, of two steps or of one before and after it
     has_goal: bool  # whether the loss or correct samples of any epoch can end a net, or make its parameters the best
     inverse_n_samples: float
     stop_loss: float  # mean over samples
@@ -110,7 +107,7 @@ def mode_of_call(task, n_epochs):
         n_batches == 1,
         several_epochs,
         config.rule == SGD and no_extras,
-        config.rule == LOSS_COMPARING,
+        config.rule == LOSS_COMPARING or config.rule == LEVENBERG_MARQUARDT,
         has_goal,
         inverse_n_samples,
         scalar_like(block.p, criteria.stop_loss),
@@ -197,9 +194,10 @@ def keep_params(task, mode, needs_check):
 
 
 @inline_helper
-def step_of_batch(task, mode, batch, objective):
-    """Make one step of the optimiser for all lanes.
+def step_of_rule(task, mode, batch, rows, objective):
+    """Make one step of a first-order rule for all lanes.
 
+    rows : number of samples in the batch
     objective : (lanes,) mean loss of the batch, if the update rule compares it with the last one
     """
     config, nets, block = task.config, task.nets, task.block
@@ -212,6 +210,12 @@ def step_of_batch(task, mode, batch, objective):
         rule_step(task, h)
     if mode.compares_loss:
         store(block.last_loss, 0, objective)
+
+
+WITH_LOOPS = TemplateArguments(Lanes(structs.LANES), gradient_by_loops, validation_pass, step_of_rule)
+# There is much less to compile without validation, and without the loops for nets that have no unrolled code.
+UNROLLED = TemplateArguments(Lanes(UNROLLED_LANES), no_gradient, no_validation, step_of_rule)
+SECOND_ORDER = TemplateArguments(Lanes(structs.LANES), gradient_and_curvature, validation_pass, damped_step)
 
 
 @inline_helper
@@ -251,7 +255,7 @@ def run_epoch(task, mode, sums_level, is_checked, n_steps, buffers_records):
             may_have_ended |= is_checked and has_ended
             if is_checked and mode.one_batch:
                 keep_params(task, mode, is_due or may_have_ended)
-        step_of_batch(task, mode, batch, objective)
+        task.template.step(task, mode, batch, rows, objective)
     if is_checked and not mode.one_batch:
         keep_params(task, mode, is_due or may_have_ended)
     validate(task)
@@ -316,3 +320,4 @@ def _make_train(template):
 
 train = _make_train(WITH_LOOPS)
 train_unrolled = _make_train(UNROLLED)  # blocks of UNROLLED_LANES nets, unvalidated
+train_second_order = _make_train(SECOND_ORDER)

@@ -108,6 +108,7 @@ def choose_nets_family(
     streams: bool = False,
     shuffle: bool = True,
     precision: str = "exact",
+    is_second_order: bool = False,
 ) -> str:
     """Choose the family that trains the nets of a population.
 
@@ -118,6 +119,10 @@ def choose_nets_family(
     streams : whether the samples have no room on the device
     precision : a permission to round; nets in a thread or a block do not use it
     """
+    if is_second_order:
+        in_lanes = n_nets >= thresholds.SECOND_ORDER_LANES_FROM_NETS
+        is_small = network.layout.n_params <= thresholds.SECOND_ORDER_LANES_UP_TO_PARAMS
+        return "population_simd" if in_lanes and is_small else "one_by_one"
     if not device.is_host:
         if streams:
             return "one_by_one"
@@ -183,6 +188,10 @@ def choose_nets(
     if not device.is_host:  # whose own threads are not counted
         return Choice(family, 1, fit.batch_size, variant=choose_gpu_nets_variant(network, n_nets, fit))
     samples = n_epochs * fit.n_samples
+    if fit.is_second_order:
+        variant = KernelVariant(lanes=LANES)
+        n_threads = lane_threads(network, n_members, LANES, samples * network.layout.n_params)
+        return Choice(family, n_threads, fit.batch_size, variant=variant)
     counted = samples if compiles else 0  # towards the work from which code is compiled
     variant = choose_nets_variant(network, device, n_members, validates, counted, compiles)
     return Choice(family, lane_threads(network, n_members, variant.lanes, samples), fit.batch_size, variant=variant)
@@ -252,6 +261,7 @@ class NetsFit(NamedTuple):
     n_state: int  # state vectors of the update rule
     n_samples: int
     batch_size: int
+    is_second_order: bool = False
 
 
 def choose_gpu_nets_variant(network: Network, n_nets: int, fit: NetsFit) -> KernelVariant:

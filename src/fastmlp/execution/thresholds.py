@@ -55,6 +55,9 @@ ACTIVATION_WORK = 20  # multiply-adds that take as long as an activation with sa
 SHARDS_FROM_STEP = 300_000  # work of a step with samples as lanes (multiply-adds) from which two threads pay
 STEP_PER_SHARD_THREAD = 600_000  # the same for each further thread
 
+# ---- nets that are trained by a second-order rule, in lanes or one by one: bench/log/second_order.md#lanes
+SECOND_ORDER_LANES_FROM_NETS, SECOND_ORDER_LANES_UP_TO_PARAMS = 4, 200
+
 # ---- populations in lanes or one by one: bench/studies/thresholds.py lanes,
 # bench/log/populations.md#lanes-or-one-by-one
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import counted
-from ..kernels.formulas.update_rules import CODES, MOST_STATE, RULES
+from ..kernels.formulas.update_rules import ALL_RULES, CODES, MOST_STATE
 from ..kernels.structs import LAST_LOSS, POWER1, POWER2, aligned_zeros
 from ..optimizers import Optimizer
 
@@ -90,7 +90,7 @@ class OptimizerState:
         self.array, self.scalars, self.rule, self.layer_sizes = None, None, "", ()
 
     def __getstate__(self) -> tuple[Any, ...]:
-        n_state = 0 if self.array is None else RULES[CODES[self.rule]].n_state
+        n_state = 0 if self.array is None else ALL_RULES[CODES[self.rule]].n_state
         stored = None if self.array is None else self.array[:n_state]
         return self.rule, self.layer_sizes, self.scalars, stored, self.nets
 

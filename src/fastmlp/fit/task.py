@@ -14,9 +14,11 @@ from ..devices import Device, backend, device_of
 from ..errors import is_per_net
 from ..execution import dispatch
 from ..execution.plan import Plan, describe_net
+from ..kernels.formulas.losses import LOSSES
 from ..kernels.structs import METRIC_NONE, NetSpec, Samples
 from ..network.spec import Network
 from ..optimizers import Optimizer
+from ..runtime.memory_limits import check_memory
 from ..schedules.checked_schedule import schedule_text
 from .keywords import POPULATION_KEYWORDS
 from .rows import Block, InMemory, OnDisk
@@ -79,6 +81,8 @@ class FitTask:
         }
         # Fields have what is made of a keyword, such as batch_size.
         vars(self).update({**self.keywords, **vars(self), **made})
+        if self.optimizer.rule.is_second_order:
+            check_second_order(self.optimizer, self.network, self.device)
 
     if TYPE_CHECKING:
 
@@ -110,9 +114,8 @@ class FitTask:
         elif not device.is_host:  # on a worker, which has not placed the samples yet
             with device.on():
                 streams = not backend(device).has_room_for_samples(self.rows.data.X.nbytes)
-        return dispatch.choose_nets_family(
-            self.network, n_nets, self.batch_size, device, self.dtype, streams, self.shuffle, self.precision
-        )
+        shapes = self.network, n_nets, self.batch_size, device, self.dtype, streams, self.shuffle, self.precision
+        return dispatch.choose_nets_family(*shapes, self.optimizer.rule.is_second_order)
 
     @cached_property
     def _differs_per_net(self) -> bool:
@@ -207,6 +210,32 @@ class FitTask:
             **({} if limit is None else {"time_limit": limit}),
             **({} if memory_limit is None else {"memory_limit": memory_limit}),
         }
+
+
+def check_second_order(optimizer: Optimizer, network: Network, device: Device) -> None:
+    """Raise ValueError if a net cannot be trained by a second-order rule."""
+    name, loss, n_params = type(optimizer).__name__, network.loss_row, network.layout.n_params
+    if not device.is_host:
+        raise ValueError(
+            f"{name} trains on the CPU alone, but the device is {device.name!r}. Make the net with device='cpu' or "
+            "'auto', or take another optimiser, such as fastmlp.Adam."
+        )
+    if loss.curvature is None:
+        names = ", ".join(row.name for row in LOSSES if row.curvature is not None)
+        raise ValueError(
+            f"{name} needs a loss whose second derivative is above 0 ({names}), but the loss is {loss.name}. Take one "
+            "of these, or another optimiser, such as fastmlp.Adam."
+        )
+    if any(network.dropout):
+        raise ValueError(
+            f"{name} compares the loss before and after a step, which dropout makes random. Leave dropout out, or take "
+            "another optimiser, such as fastmlp.Adam."
+        )
+    check_memory(
+        3 * 8 * n_params**2,
+        f"The Gauss-Newton matrices of {n_params:,} parameters",
+        "Take a smaller net, or another optimiser, such as fastmlp.Adam.",
+    )
 
 
 def epochs_of_attempt(epochs: int, restart_after: int | None, attempt: int) -> int:

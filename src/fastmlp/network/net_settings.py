@@ -53,7 +53,7 @@ class NetSettings(TypedDict, total=False):
         Fraction of each target that softmax_cross_entropy spreads evenly over all classes, in [0, 1).
     init : str or object, default "auto"
         Initialiser of the parameters: "auto" (suits each layer's activation), a name such as "glorot_uniform", or
-        `Uniform(low, high)`, `Normal(std)` or `UniformByFanIn(gain)`.
+        `Uniform(low, high)`, `Normal(std)`, `UniformByFanIn(gain)` or `NguyenWidrow(gain)`.
     init_scale : float, default 1.0
         Factor by which the initial parameters are multiplied.
     dtype : {"float32", "float64"}, default "float32"

@@ -10,11 +10,13 @@ from .base import Optimizer as Optimizer
 from .base import setting_text as setting_text
 from .full_batch import *  # noqa: F403
 from .mini_batch import *  # noqa: F403
+from .second_order import *  # noqa: F403
 
+MODULES = ["base", "mini_batch", "full_batch", "second_order"]
 _KINDS = [kind for kind in globals().values() if isinstance(kind, type) and issubclass(kind, Optimizer)]
 OPTIMIZERS: dict[str, type[Optimizer]] = {  # the classes of these modules, those for batches first
     kind.__name__.lower(): kind
-    for kind in sorted(_KINDS, key=lambda kind: kind.__module__, reverse=True)
+    for kind in sorted(_KINDS, key=lambda kind: MODULES.index(kind.__module__.rpartition(".")[2]))
     if kind is not Optimizer
 }
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import checked_number, checked_setting, counted, drawn_setting, is_per_net
-from ..kernels.formulas.update_rules import CODES, HYPER_PARAMETERS, RULES, Rule
+from ..kernels.formulas.update_rules import ALL_RULES, CODES, HYPER_PARAMETERS, Rule
 from ..schedules.checked_schedule import schedule_text
 
 SHARED = ("learning_rate_factors",)  # settings that all nets of a population have in common
@@ -113,7 +113,7 @@ class Optimizer:
     @cached_property
     def rule(self) -> Rule:
         """Update rule, a row of kernels/formulas/update_rules.py."""
-        return RULES[CODES[type(self).__name__.lower()]]
+        return ALL_RULES[CODES[type(self).__name__.lower()]]
 
     @cached_property
     def hyper(self) -> np.ndarray:

@@ -49,6 +49,22 @@ def test_deltas_equal_central_differences(row, rng):
         np.testing.assert_allclose(delta[:, k], (up - down) / (2 * h), rtol=1e-6, atol=1e-8)
 
 
+@pytest.mark.parametrize("row", [row for row in LOSSES if row.curvature is not None], ids=lambda row: row.name)
+def test_curvatures_equal_central_differences_of_deltas(row, rng):
+    z, h = rng.normal(size=(40, 5)) * 2, 1e-6
+    y = targets_of(row, rng, z.shape)
+    curvature = row.curvature(*output_of(row, z), y, C)
+    for k in range(z.shape[1]):
+        shift = h * (np.arange(z.shape[1]) == k)
+        if row.delta_is_wrt_logit:
+            up, down = (row.delta(output_of(row, z + s)[1], y, C)[:, k] for s in (shift, -shift))
+        else:
+            up, down = (row.delta(output_of(row, z)[1] + s, y, C)[:, k] for s in (shift, -shift))
+        a = output_of(row, z)[1][:, k]
+        square = a * a if row.name == "softmax_cross_entropy" else 0.0  # which the formula leaves out
+        np.testing.assert_allclose(curvature[:, k] - square, (up - down) / (2 * h), rtol=1e-6, atol=1e-8)
+
+
 def test_table_of_losses_is_consistent():
     names = [row.name for row in LOSSES]
     assert [CODES[name] for name in names] == list(range(len({*names})))
