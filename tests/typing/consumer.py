@@ -93,7 +93,7 @@ def many_nets(X: Floats, y: Floats) -> fastmlp.MLP:
     print(epochs_to_convergence(result))
     found: fastmlp.SweepResult = fastmlp.sweep(X, y, {"l2": [0.0, 0.1]}, n=2)
     print(rate, found.best_settings, fastmlp.folds(len(X), 2), fastmlp.bootstrap(len(X), 3))
-    print([net.params.shape for net in pop], fastmlp.UniformByFanIn(1.0))
+    print([net.params.shape for net in pop], fastmlp.UniformByFanIn(1.0), fastmlp.NguyenWidrow(0.7))
     return pop.best()
 
 

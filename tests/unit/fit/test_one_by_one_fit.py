@@ -24,6 +24,7 @@ ALONE = [option for option, row in OPTIONS.items() if not row.nets and "validati
 CASES = {option: (option, {}) for option in ALONE} | {
     name: ("plain", {"optimizer": kind(weight_decay=0.02, clip_norm=0.3), "batch_size": None})
     for name, kind in OPTIMIZERS.items()
+    if not kind().rule.is_second_order
 }
 
 

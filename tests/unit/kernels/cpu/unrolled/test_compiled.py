@@ -14,7 +14,7 @@ from fastmlp.optimizers import OPTIMIZERS
 
 TARGETS = XOR_Y[:, None]
 OPTIMIZER_OF_RULES = {
-    **{kind().rule.name: kind(0.05, weight_decay=0.0) for kind in OPTIMIZERS.values()},
+    **{kind().rule.name: kind(0.05, weight_decay=0.0) for kind in OPTIMIZERS.values() if kind().rule in RULES},
     "momentum": fastmlp.SGD(0.05, momentum=0.9),
     "nesterov": fastmlp.SGD(0.05, momentum=0.9, nesterov=True),
 }
