@@ -19,7 +19,7 @@ from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 
-from ..formulas.update_rules import ALL_RULES
+from ..formulas.update_rules import LEVENBERG_MARQUARDT
 from ..jit.call import call
 from ..structs import (
     EVALUATION_CHUNK_ROWS,
@@ -92,7 +92,7 @@ EVALUATE = {
     family: TRAIN[family].replace("train", "evaluate") for family in ("batch_simd_4", "batch_simd_16", "layerwise")
 }
 FAMILIES = tuple(TRAIN)
-TRAIN_NETS = {  # by whether the rule is a second-order one, and blocks have LANES nets
+TRAIN_NETS = {  # by whether the rule is Levenberg-Marquardt's, and whether blocks have LANES nets
     (False, True): "cpu.population.train.train",
     (False, False): "cpu.population.train.train_unrolled",
     (True, True): "cpu.population.train.train_second_order",
@@ -117,7 +117,7 @@ def train(
     The results are in `state` and `workspace`.
     """
     (family, n_threads, *_, variant), dtype = choice, state.params.dtype
-    if ALL_RULES[config.rule].is_second_order:
+    if config.rule == LEVENBERG_MARQUARDT:
 
         def draw_order(epoch: int) -> np.ndarray:
             call(
@@ -203,7 +203,7 @@ def train_nets(
     """Train the blocks of `run` for n more epochs, or until no net of nets.members is left."""
     run.n_members = nets.n_members
     team.run_each(
-        TRAIN_NETS[ALL_RULES[config.rule].is_second_order, run.blocks[0].lanes == LANES],
+        TRAIN_NETS[config.rule == LEVENBERG_MARQUARDT, run.blocks[0].lanes == LANES],
         nets.params.dtype,
         [(net, data, config, criteria, nets, held_out, block, run.queue, n) for block in run.blocks],
     )

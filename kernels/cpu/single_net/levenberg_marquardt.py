@@ -41,7 +41,8 @@ from ...structs import (
     TrainState,
 )
 
-JACOBIAN_BYTES, LEAST_SAMPLES = 2**21, 64  # of the samples taken at a time: bytes, which fit into a cache; and at least
+JACOBIAN_BYTES = 2**21  # of the samples that are taken at a time, which fit into a cache
+SAMPLES_PER_PARAMETER = 0.25  # samples taken at a time at least: adding their product to the matrix costs little then
 # Bounds of the damping as a multiple of the initial one; at the upper one, no step can be found.
 LEAST_FACTOR, MOST_FACTOR = 1e-15, 1e15
 MOST_GROWTH = 2.0**20  # of half of the factor by which it grows
@@ -130,7 +131,7 @@ class Objective:
     def mean_loss(self, params: np.ndarray) -> float:
         """Return the mean loss with the penalty."""
         total = 0.0
-        for part in self.parts(max(LEAST_SAMPLES, JACOBIAN_BYTES // (8 * int(self.net.sizes.sum())))):
+        for part in self.parts(max(64, JACOBIAN_BYTES // (8 * int(self.net.sizes.sum())))):
             a, z = self.forward(params, part.X)
             total += self.losses(part, a[-1], z[-1])
         return total / self.n_samples + self.penalised(params)
@@ -142,7 +143,8 @@ class Objective:
         """Return the sums over all samples."""
         loss = n_correct = 0.0
         gradient, matrix = np.zeros(self.n_params), np.zeros((self.n_params, self.n_params))
-        for part in self.parts(max(LEAST_SAMPLES, JACOBIAN_BYTES // (8 * self.n_params))):
+        least = int(SAMPLES_PER_PARAMETER * self.n_params)
+        for part in self.parts(max(64, least, JACOBIAN_BYTES // (8 * self.n_params))):
             a, z = self.forward(params, part.X)
             loss += self.losses(part, a[-1], z[-1])
             n_correct += self.correct(part, a[-1])
@@ -201,6 +203,8 @@ def step(objective: Objective, state: TrainState, damping: float, factor: float)
     damping : initial damping
     factor : on the step
     """
+    from scipy.linalg.lapack import dposv  # importing it takes 0.1 s, and no other rule needs it
+
     scalars, params = state.scalars[0], state.params[: objective.n_params].astype(np.float64)
     n, sums = objective.n_samples, objective.sums(params)
     before = sums.loss / n + objective.penalised(params)
@@ -211,10 +215,8 @@ def step(objective: Objective, state: TrainState, damping: float, factor: float)
         return np.nan, 0.0
     now = damping * scalars[POWER1]
     diagonal += now
-    try:
-        root = np.linalg.cholesky(matrix)
-        direction = np.linalg.solve(root.T, np.linalg.solve(root, gradient))
-    except np.linalg.LinAlgError:  # not positive definite, to the precision of float64
+    _, direction, is_singular = dposv(matrix.T, gradient, overwrite_a=True)
+    if is_singular:  # not positive definite, to the precision of float64
         direction = np.zeros_like(gradient)
     trial = (params - factor * direction).astype(state.params.dtype)
     gain = before - objective.mean_loss(trial.astype(np.float64))
