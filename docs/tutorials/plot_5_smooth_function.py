@@ -2,8 +2,8 @@
 A smooth function to seven digits
 =================================
 
-This tutorial fits a curve with 20 hidden units, first by Adam and then by Levenberg-Marquardt, and shows how far each of
-them gets, and when the second is the wrong choice.
+This tutorial fits a curve with 20 hidden units, first by Adam and then by Levenberg-Marquardt, and shows how far each
+of them gets, and when the second is the wrong choice.
 
 The curve is sinc(10 x), the example with which the package `torch-levenberg-marquardt
 <https://github.com/fabiodimarco/torch-levenberg-marquardt>`_ introduces itself.
@@ -21,8 +21,8 @@ y = np.sinc(10 * x)
 # Two optimisers
 # --------------
 #
-# Both begin with the same parameters. ``NguyenWidrow`` spreads the steep parts of the 20 units over the interval from -1
-# to 1; with ``init="auto"`` all of them lie at 0, and either optimiser needs many epochs to move them apart.
+# Both begin with the same parameters. ``NguyenWidrow`` spreads the steep parts of the 20 units over the interval from
+# -1 to 1; with ``init="auto"`` all of them lie at 0, and either optimiser needs many epochs to move them apart.
 
 settings = {
     "hidden_activation": "tanh",

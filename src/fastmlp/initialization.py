@@ -203,7 +203,7 @@ class NguyenWidrow:
     Notes
     -----
     It suits smooth functions of few inputs, and LevenbergMarquardt: 20 units fit sinc(10 x) to a mean squared error of
-    3e-7 from all of ten seeds, and from none with glorot_uniform (bench/log/second_order.md#sinc).
+    1e-9 from all of ten seeds, and from none with glorot_uniform (bench/log/second_order.md#sinc).
 
     References
     ----------
