@@ -16,12 +16,12 @@ scalars[POWER1] is the damping as a multiple of the initial one, and scalars[POW
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 
-from ...formulas.activations import ACTIVATIONS, SOFTMAX
+from ...formulas.activations import SOFTMAX
+from ...formulas.array_passes import forward, layers_of, slopes
 from ...formulas.losses import LOSSES
 from ...structs import (
     DAMPING,
@@ -48,15 +48,6 @@ LEAST_FACTOR, MOST_FACTOR = 1e-15, 1e15
 MOST_GROWTH = 2.0**20  # of half of the factor by which it grows
 
 
-class Layer(NamedTuple):
-    value: Callable
-    derivative: Callable
-    needs_z: bool  # whether `derivative` is written in terms of the pre-activations
-    weights: slice  # where its parameters are
-    biases: slice
-    shape: tuple[int, int]  # inputs, outputs
-
-
 class Columns(NamedTuple):
     """Samples in float64, a column each."""
 
@@ -72,15 +63,6 @@ class Sums(NamedTuple):
     n_correct: float
     gradient: np.ndarray  # (n_params,), of the loss
     matrix: np.ndarray  # (n_params, n_params), Gauss-Newton
-
-
-def layers_of(net: NetSpec) -> list[Layer]:
-    layers, sizes = [], net.sizes.tolist()
-    for k, (n_in, n_out) in enumerate(pairwise(sizes)):
-        row, w, b = ACTIVATIONS[net.activations[k]], int(net.weight_offsets[k]), int(net.bias_offsets[k])
-        weights, biases = slice(w, w + n_in * n_out), slice(b, b + n_out)
-        layers.append(Layer(row.value, row.derivative, row.needs_z, weights, biases, (n_in, n_out)))
-    return layers
 
 
 def columns_of(net: NetSpec, data: Samples, rows: np.ndarray | slice) -> Columns:
@@ -110,18 +92,6 @@ class Objective:
         for first in range(0, n, size):
             yield Columns(*(array[..., first : first + size] for array in self.columns))
 
-    def forward(self, params: np.ndarray, X: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray]]:
-        """Return (inputs and outputs of all layers, pre-activations, which are log-probabilities with softmax)."""
-        a, z = [X], []
-        for layer in self.layers:
-            z.append(params[layer.weights].reshape(layer.shape).T @ a[-1] + params[layer.biases, None])
-            a.append(layer.value(z[-1]))
-        if self.net.activations[-1] == SOFTMAX:
-            z[-1] = z[-1] - z[-1].max(axis=0)
-            z[-1] = z[-1] - np.log(np.exp(z[-1]).sum(axis=0))
-            a[-1] = np.exp(z[-1])
-        return a, z
-
     def losses(self, columns: Columns, a: np.ndarray, z: np.ndarray) -> float:
         """Return the weighted sum of the losses of some samples."""
         with np.errstate(all="ignore"):
@@ -132,7 +102,7 @@ class Objective:
         """Return the mean loss with the penalty."""
         total = 0.0
         for part in self.parts(max(64, JACOBIAN_BYTES // (8 * int(self.net.sizes.sum())))):
-            a, z = self.forward(params, part.X)
+            a, z = forward(self.net, self.layers, params, part.X)
             total += self.losses(part, a[-1], z[-1])
         return total / self.n_samples + self.penalised(params)
 
@@ -145,16 +115,16 @@ class Objective:
         gradient, matrix = np.zeros(self.n_params), np.zeros((self.n_params, self.n_params))
         least = int(SAMPLES_PER_PARAMETER * self.n_params)
         for part in self.parts(max(64, least, JACOBIAN_BYTES // (8 * self.n_params))):
-            a, z = self.forward(params, part.X)
+            a, z = forward(self.net, self.layers, params, part.X)
             loss += self.losses(part, a[-1], z[-1])
             n_correct += self.correct(part, a[-1])
-            slopes = [layer.derivative(z[k] if layer.needs_z else a[k + 1]) for k, layer in enumerate(self.layers)]
+            derivatives = slopes(self.layers, a, z)
             if self.loss_row.delta_is_wrt_logit:
-                slopes[-1] = np.ones_like(z[-1])
+                derivatives[-1] = np.ones_like(z[-1])
             delta = self.loss_row.delta(a[-1], part.Y, self.net.loss_constant) * part.weight
-            gradient += self.back(params, a, slopes, delta).sum(axis=1)
+            gradient += self.back(params, a, derivatives, delta).sum(axis=1)
             for root in self.roots(part, a[-1], z[-1]):
-                jacobian = self.back(params, a, slopes, root)
+                jacobian = self.back(params, a, derivatives, root)
                 matrix += jacobian @ jacobian.T
         scale = 1.0 / self.net.loss_width
         return Sums(loss, n_correct, gradient * scale, matrix * scale)
@@ -170,13 +140,13 @@ class Objective:
                 root -= a * root[k]
             yield root
 
-    def back(self, params: np.ndarray, a: list, slopes: list, delta: np.ndarray) -> np.ndarray:
+    def back(self, params: np.ndarray, a: list, derivatives: list, delta: np.ndarray) -> np.ndarray:
         """Return, for derivatives by the outputs or logits, those by the parameters, (n_params, n) for n samples."""
         n = delta.shape[1]
         jacobian = np.empty((self.n_params, n))
         for k in range(len(self.layers) - 1, -1, -1):
             layer = self.layers[k]
-            delta = delta * slopes[k]
+            delta = delta * derivatives[k]
             np.multiply(a[k][:, None], delta[None], out=jacobian[layer.weights].reshape(*layer.shape, n))
             jacobian[layer.biases] = delta
             if k:

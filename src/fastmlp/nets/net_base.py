@@ -113,6 +113,68 @@ class NetBase:
         """Return the result of evaluate: the loss and, for classification, the accuracy."""
         return {"loss": loss} if metric == METRIC_NONE else {"loss": loss, "accuracy": accuracy}
 
+    def jacobian(self, X: Any) -> np.ndarray:
+        """Return the derivatives of all outputs, after the output activation, by all inputs.
+
+        They are computed in float64 on the CPU, by a backward pass for each output.
+
+        Parameters
+        ----------
+        X : array_like of shape (n_samples, n_features)
+            Inputs; of a Population, also (n_nets, n_samples, n_features), for nets with samples of their own.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_outputs, n_features)
+            Derivatives in the dtype of the net; of a Population, (n_nets, n_samples, n_outputs, n_features).
+
+        Raises
+        ------
+        ValueError
+            If X does not have the net's number of features, or is not finite.
+
+        Examples
+        --------
+        >>> import fastmlp
+        >>> net = fastmlp.MLP((2, 3, 1), random_state=0)
+        >>> net.jacobian([[0.5, -1.0], [2.0, 0.0]]).shape
+        (2, 1, 2)
+        """
+        from .sensitivity import derivatives
+
+        return derivatives(self, X)
+
+    def input_gradient(self, X: Any, output: int = 0) -> np.ndarray:
+        """Return the derivatives of one output, after the output activation, by all inputs: by one backward pass.
+
+        Parameters
+        ----------
+        X : array_like of shape (n_samples, n_features)
+            Inputs, as for jacobian.
+        output : int, default 0
+            Number of the output.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_features)
+            Derivatives in the dtype of the net; of a Population, (n_nets, n_samples, n_features).
+
+        Raises
+        ------
+        ValueError
+            If X does not have the net's number of features or is not finite, or if there is no such output.
+
+        Examples
+        --------
+        >>> import fastmlp
+        >>> net = fastmlp.MLP((2, 1), random_state=0)
+        >>> bool((net.input_gradient([[0.5, -1.0]])[0] == net.weights[0][:, 0]).all())
+        True
+        """
+        from .sensitivity import derivatives
+
+        return derivatives(self, X, output)[..., 0, :]
+
     # ---- files
 
     def save(self, path: str | os.PathLike) -> None:
