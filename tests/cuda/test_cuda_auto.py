@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from cuda_cases import follow, reference_of
 
-from fastmlp import MLP, SGD, Population
+from fastmlp import MLP, SGD, LevenbergMarquardt, Population
 from fastmlp.devices import resolve
 from fastmlp.runtime.auto_device import WORK_FOR_GPU, WorkForGpu
 
@@ -68,6 +68,18 @@ def test_auto_decides_for_each_fit(thresholds, samples):
     np.testing.assert_allclose(net.params, reference.params, rtol=1e-5, atol=1e-6)
     net.fit(X, y, epochs=40, batch_size=10, verbose=0)
     assert net.device.name == "cpu", "half as much at once"
+
+
+def test_second_order_rules_train_on_the_cpu_alone(thresholds, samples):
+    X, y = samples
+    thresholds(0.0, 0.0, 0.0)
+    fit = {"epochs": 5, "optimizer": LevenbergMarquardt(), "verbose": 0}
+    for made in (lambda device: MLP(SIZES, device=device), lambda device: Population(SIZES, 20, device=device)):
+        nets = made("auto")
+        nets.fit(X, y, **fit)
+        assert (nets.device.name, nets.device.reason) == ("cpu", "LevenbergMarquardt trains on the CPU alone")
+        with pytest.raises(ValueError, match="LevenbergMarquardt trains on the CPU alone, but the device is 'cuda'"):
+            made("cuda").fit(X, y, **fit)
 
 
 def test_auto_decides_by_launches_for_populations(thresholds, monkeypatch, samples):

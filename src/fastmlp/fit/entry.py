@@ -14,7 +14,7 @@ from ..callbacks import tell_end
 from ..console.nets_progress import line_start, progress_of_fit
 from ..data.arrays import as_numbers
 from ..data.checked_samples import sample_for_plots, validated_samples, with_held_out
-from ..devices import Device, backend, device_of, resolve
+from ..devices import Device, backend, device_of
 from ..errors import checked_share, is_per_net
 from ..history import History
 from ..kernels.formulas.counter_rng import fit_seed, fit_seeds
@@ -123,7 +123,8 @@ def _task_of(
         # nets on rows on disk are trained one after another
         chooser = nets if pop is None or isinstance(rows, InMemory) else pop.net(0)
         chooser._choose_device(X if isinstance(rows, InMemory) else None, epochs * rows.n_samples, batch_size)
-        nets.device = resolve("cpu") if optimizer.rule.is_second_order else chooser.device
+        alone = Device("cpu", f"{type(optimizer).__name__} trains on the CPU alone")
+        nets.device = alone if optimizer.rule.is_second_order else chooser.device
     if pop is not None and isinstance(rows, InMemory):
         rows, held_out = _placed(rows, held_out, nets.device if executor is None else ON_WORKERS)
     # draws
