@@ -71,7 +71,7 @@ def xor(
 BENCH_GROUPS = "all", "xor", "population", "minibatch", "large"
 
 
-CLASSICS = "all", "xor-quickprop"
+CLASSICS = "all", "xor-quickprop", "trainlm"
 
 
 @command()

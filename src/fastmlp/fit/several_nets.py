@@ -188,7 +188,9 @@ def _train_one_by_one(
     """
     check_epochs(n_epochs, task.n_batches, 2 if task.held_out is None else 4)
     reads_blocks = not isinstance(task.rows, InMemory)
-    n_threads = 1 if reads_blocks or task.callbacks else one_by_one_threads(task.device, len(members))
+    has_threads = task.optimizer.rule.is_second_order  # those of BLAS
+    alone = reads_blocks or task.callbacks or has_threads
+    n_threads = 1 if alone else one_by_one_threads(task.device, len(members))
     waiting, stop, reasons = iter(members.tolist()), StopFlag(flag), []
     in_training = SeveralFits(progress)
     limit = task.time_limit

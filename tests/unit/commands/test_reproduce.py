@@ -67,6 +67,15 @@ def test_quickprop_decays_weights_and_no_biases(monkeypatch):
         assert np.abs(pop.params[k] - trained(k, decay)).max() > 1e-3
 
 
+def test_training_functions_reach_the_goals_of_two_problems(monkeypatch):
+    monkeypatch.delenv("FASTMLP_DATA", raising=False)
+    rows = list(reproduce.trainlm(6))
+    assert [row.name.split(", ")[0] for row in rows] == ["SIN"] * 4 + ["PARITY"] * 4
+    assert all(row.ours.endswith(" of 6") for row in rows)
+    assert rows[0].ours.endswith("6 of 6")
+    assert rows[4].ours.endswith("6 of 6")
+
+
 def test_ctrl_c_prints_finished_rows():
     def rows():
         yield reproduce.Row("one", "1", "1.01", "", True)
