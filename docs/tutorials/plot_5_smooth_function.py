@@ -66,10 +66,11 @@ _ = left.legend()
 
 # %%
 # A step of Levenberg-Marquardt solves for all parameters at once: it takes the net as linear in its parameters for the
-# length of a step, and the loss as a parabola. Near a minimum this is almost true, and each step squares the error.
+# length of a step, and the loss as a parabola. Near a minimum with a small error this is almost true, and few steps
+# suffice.
 #
-# Ten thousand nets
-# -----------------
+# A thousand nets
+# ---------------
 #
 # Nets of up to 200 parameters are trained in SIMD lanes. Which of 1,000 nets with five units fits a sine best?
 

@@ -255,7 +255,7 @@ class LaneBlock(NamedTuple):
     jacobian: np.ndarray  # (n_params, tile_rows, lanes)
     matrix: np.ndarray  # (n_params * (n_params + 1) / 2, lanes), lower triangle by rows
     trial: np.ndarray  # (n_params, lanes), parameters before a step that may be taken back
-    expected: np.ndarray  # (lanes,), fall of the objective that a step is expected to bring
+    expected: np.ndarray  # (2, lanes), g^T d and d^T H d, from which the expected fall of the objective is computed
     # int64 (1,), index one past the last record buffered; used where the lanes' nets are adjacent and record together
     records_end: np.ndarray
     records: np.ndarray  # (MAX_RECORDS, lanes), buffer of records that have not been written to nets.records

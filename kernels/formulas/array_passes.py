@@ -49,7 +49,7 @@ def forward(
     return a, z
 
 
-def slopes(layers: list[Layer], a: list[np.ndarray], z: list[np.ndarray]) -> list[np.ndarray]:
+def activation_derivatives(layers: list[Layer], a: list[np.ndarray], z: list[np.ndarray]) -> list[np.ndarray]:
     """Return the derivatives of the activations, as training takes them; a, z : of `forward`"""
     return [layer.derivative(z[k] if layer.needs_z else a[k + 1]) for k, layer in enumerate(layers)]
 
@@ -61,7 +61,7 @@ def input_jacobian(net: NetSpec, params: np.ndarray, X: np.ndarray, outputs: lis
     """
     layers = layers_of(net)
     a, z = forward(net, layers, params, X)
-    derivatives = [slope - layer.offset for slope, layer in zip(slopes(layers, a, z), layers, strict=True)]
+    derivatives = [d - layer.offset for d, layer in zip(activation_derivatives(layers, a, z), layers, strict=True)]
     found = np.empty((len(outputs), *X.shape))
     for row, k in enumerate(outputs):
         delta = np.zeros_like(a[-1])

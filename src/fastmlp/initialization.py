@@ -186,7 +186,7 @@ class UniformByFanIn:
 class NguyenWidrow:
     """Initialiser of Nguyen and Widrow: the active regions of a layer's units are spread evenly over [-1, 1].
 
-    It is MATLAB's default for nets with tanh, for inputs that are scaled to [-1, 1]. The weights of a unit point in a
+    It is for nets with tanh, and for inputs that are scaled to [-1, 1]. The weights of a unit point in a
     random direction and have the length gain * fan_out ** (1 / fan_in), times which biases are spaced from -1 to 1. The
     output layer has weights and biases from U(-1/2, 1/2).
 
@@ -246,7 +246,8 @@ class NguyenWidrow:
         weights = 2.0 * u[:, : fan_in * fan_out].reshape(n_nets, fan_in, fan_out) - 1.0
         length = self.gain * fan_out ** (1.0 / fan_in)
         weights *= length / np.sqrt((weights**2).sum(axis=1, keepdims=True))
-        biases = length * np.linspace(-1.0, 1.0, fan_out) * np.sign(weights[:, 0])
+        spaced = np.linspace(-1.0, 1.0, fan_out) if fan_out > 1 else np.zeros(1)
+        biases = length * spaced * np.sign(weights[:, 0])
         return np.concatenate([weights.reshape(n_nets, -1), biases], axis=1)
 
 

@@ -53,10 +53,12 @@ def train(net, X, y, *, epochs, damping=1e-3, batch_size=None, weight=None, orde
             total += (before - 0.5 * net.l2 * np.sum(is_weight * net.params**2)) * len(rows)
             matrix = gauss_newton(net, X[rows], weight[rows]) + np.diag(net.l2 * is_weight + damping)
             step, p = np.linalg.solve(matrix, g), net.params
-            net.params = p - (1.0 if factors is None else factors(np.array([t]), epochs * len(starts))[0]) * step
+            rate = 1.0 if factors is None else factors(np.array([t]), epochs * len(starts))[0]
+            net.params = p - rate * step
             gain = before - net.loss_and_gradient(X[rows], y[rows], weight[rows])[0]
+            expected = rate * g @ step - 0.5 * rate**2 * step @ (matrix - damping * np.eye(len(p))) @ step
             if gain > 0:
-                damping *= max(1 / 3, 1 - (2 * gain / (0.5 * step @ (damping * step + g)) - 1) ** 3)
+                damping *= max(1 / 3, 1 - (2 * min(gain / expected, 1.5) - 1) ** 3)
                 growth = 2.0
             else:
                 net.params, damping, growth = p, damping * growth, 2.0 * growth

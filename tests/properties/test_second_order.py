@@ -7,6 +7,7 @@ from reference_net import ReferenceMLP
 
 import fastmlp
 from fastmlp import MLP, EarlyStopping, LevenbergMarquardt, Population
+from fastmlp.kernels.cpu import backend
 from fastmlp.kernels.formulas.losses import LOSSES
 from fastmlp.kernels.jit.call import call
 from fastmlp.network.spec import HIDDEN
@@ -206,3 +207,44 @@ def test_what_it_cannot_do_is_said(settings, optimizer, message, several):
     with pytest.raises(ValueError, match=message):
         nets.fit(np.zeros((4, 2)), np.zeros(4), optimizer=LevenbergMarquardt(**optimizer), verbose=0)
     np.testing.assert_array_equal(nets.params, before)
+
+
+def test_work_of_steps_bounds_the_first_kernel_call(monkeypatch):
+    """A step costs far more than a gradient: a call, in which Ctrl-C waits, must not have thousands of them."""
+    X, y, n_calls = np.linspace(-1, 1, 60)[:, None] * np.ones(10), np.zeros(60), []
+    train = backend.train
+
+    def counted(*arguments):
+        n_calls.append(arguments[-1])
+        return train(*arguments)
+
+    monkeypatch.setattr(backend, "train", counted)
+    MLP((10, 40, 25, 1), random_state=0).fit(X, y, epochs=6, optimizer=LevenbergMarquardt(), verbose=0)
+    assert n_calls[0] == 1
+    assert sum(n_calls) == 6
+
+
+@both
+def test_damping_falls_with_a_small_learning_rate(kind, rng):
+    """On a quadratic problem, the model is right whatever the length of the step is."""
+    X = rng.normal(size=(N, 3))
+    nets = MLP((3, 1), random_state=0) if kind == "net" else Population((3, 1), 20, random_state=0)
+    best = np.linalg.lstsq(np.hstack([X, np.ones((N, 1))]), X[:, 0] * X[:, 1], rcond=None)[1] / N
+    result = nets.fit(X, X[:, 0] * X[:, 1], epochs=120, optimizer=LevenbergMarquardt(0.1), verbose=0)
+    assert np.max(result.loss[-1:]) < 1.001 * best
+
+
+def test_estimators_take_whole_steps(rng):
+    X = rng.normal(size=(300, 3))
+    y = np.sin(X[:, 0]) + X[:, 1] * X[:, 2]
+    settings = {"activation": "tanh", "hidden_layer_sizes": (8,), "max_iter": 100, "random_state": 0}
+    losses = [
+        fastmlp.MLPRegressor(solver=solver, **settings).fit(X, y).loss_
+        for solver in ("levenbergmarquardt", LevenbergMarquardt())
+    ]
+    assert losses[0] == losses[1]
+    assert losses[0] < 0.01
+
+
+def test_one_hidden_unit_of_nguyen_and_widrow_has_its_region_in_the_middle():
+    assert MLP((1, 1, 1), init=fastmlp.NguyenWidrow(), random_state=0).biases[0].tolist() == [0.0]

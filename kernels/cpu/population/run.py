@@ -150,7 +150,7 @@ def _new_block(
         "jacobian": n_params * tile * is_second_order,
         "matrix": n_params * (n_params + 1) // 2 * is_second_order,
         "trial": n_params * is_second_order,
-        "expected": int(is_second_order),
+        "expected": 2 * is_second_order,
         **dict.fromkeys(("factor", "loss", "n_correct", "n_correct_at_end", "last_loss"), 1),
         **dict.fromkeys(("monitored_value", "best_value", "flags"), 1),
     }

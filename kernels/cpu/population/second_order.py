@@ -168,7 +168,7 @@ def solve(matrix, n, x, lanes):
 def solve_damped(net, nets, block):
     """Replace block.g by the damped Gauss-Newton step, with the penalties of the nets.
 
-    Leaves in block.expected the fall of the objective that the quadratic model expects, or -1 if there is no step.
+    Leaves g^T d and d^T H d for the step d in block.expected, or zeros if there is no step.
 
     net, nets, block : references
     """
@@ -188,8 +188,8 @@ def solve_damped(net, nets, block):
     total, squares = solve(matrix, n, g, lanes), fill(g, 0.0, lanes)
     for i in range(0, n * lanes, lanes):
         squares = load(g, i, lanes) * load(g, i, lanes) + squares
-    expected = 0.5 * (total + damping * squares)
-    store(block.expected, 0, where(is_definite > 0.0, expected, -1.0))
+    store(block.expected, 0, where(is_definite > 0.0, total, 0.0))
+    store(block.expected, lanes, where(is_definite > 0.0, total - damping * squares, 0.0))
 
 
 @inline_helper
@@ -231,7 +231,7 @@ def damped_step(task, mode, batch, rows, objective):
     now = loss_of_batch(task, batch, rows)
     if nets.penalised:
         now += penalties(net, block, l2)
-    expected = load(block.expected, 0, lanes)
+    expected = rate * (load(block.expected, 0, lanes) - 0.5 * rate * load(block.expected, lanes, lanes))
     falls = (now < objective) & (expected > 0.0)
     for i in range(0, size, lanes):
         store(p, i, where(falls, load(p, i, lanes), load(block.trial, i, lanes)))

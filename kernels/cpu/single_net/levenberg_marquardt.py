@@ -6,11 +6,12 @@ Cholesky factorisation, for which it calls LAPACK. All arithmetic is in float64,
 A step minimises f(p), the mean loss of a batch with the L2 penalty. With the gradient g and the Gauss-Newton matrix H,
 the mean over samples of J^T C J for the Jacobian J of the outputs and the curvature C of the loss:
 
-    (H + damping I) d = g,    ratio = (f(p) - f(p - d)) / (d^T (damping d + g) / 2)
+    (H + damping I) d = g,    ratio = (f(p) - f(p - r d)) / (r g^T d - r^2 d^T H d / 2)
 
-The step to p - d is made only if f falls. The damping is then multiplied by max(1/3, 1 - (2 ratio - 1)**3), and by 2,
-4, 8, ... after each further step that is not made (Nielsen 1999, "Damping parameter in Marquardt's method").
-scalars[POWER1] is the damping as a multiple of the initial one, and scalars[POWER2] half of its next growth.
+with the learning rate r, 1 by default. The step to p - r d is made only if f falls. The damping is then multiplied by
+max(1/3, 1 - (2 ratio - 1)**3), and by 2, 4, 8, ... after each further step that is not made (Nielsen 1999, "Damping
+parameter in Marquardt's method"). scalars[POWER1] is the damping as a multiple of the initial one, and scalars[POWER2]
+half of its next growth.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ...formulas.activations import SOFTMAX
-from ...formulas.array_passes import forward, layers_of, slopes
+from ...formulas.array_passes import activation_derivatives, forward, layers_of
 from ...formulas.losses import LOSSES
 from ...structs import (
     DAMPING,
@@ -44,7 +45,7 @@ from ...structs import (
 JACOBIAN_BYTES = 2**21  # of the samples that are taken at a time, which fit into a cache
 SAMPLES_PER_PARAMETER = 0.25  # samples taken at a time at least: adding their product to the matrix costs little then
 # Bounds of the damping as a multiple of the initial one; at the upper one, no step can be found.
-LEAST_FACTOR, MOST_FACTOR = 1e-15, 1e15
+LEAST_FACTOR, MOST_FACTOR = 1e-15, 1e9
 MOST_GROWTH = 2.0**20  # of half of the factor by which it grows
 
 
@@ -65,7 +66,7 @@ class Sums(NamedTuple):
     matrix: np.ndarray  # (n_params, n_params), Gauss-Newton
 
 
-def columns_of(net: NetSpec, data: Samples, rows: np.ndarray | slice) -> Columns:
+def columns_of(data: Samples, rows: np.ndarray | slice) -> Columns:
     """Return some of the samples; those of weight 0 are left out, since their outputs may overflow."""
     weight = np.ones(data.n_samples)[rows]
     X, Y = data.X.reshape(data.n_samples, -1)[rows], data.Y.reshape(data.n_samples, -1)[rows]
@@ -118,7 +119,7 @@ class Objective:
             a, z = forward(self.net, self.layers, params, part.X)
             loss += self.losses(part, a[-1], z[-1])
             n_correct += self.correct(part, a[-1])
-            derivatives = slopes(self.layers, a, z)
+            derivatives = activation_derivatives(self.layers, a, z)
             if self.loss_row.delta_is_wrt_logit:
                 derivatives[-1] = np.ones_like(z[-1])
             delta = self.loss_row.delta(a[-1], part.Y, self.net.loss_constant) * part.weight
@@ -190,9 +191,10 @@ def step(objective: Objective, state: TrainState, damping: float, factor: float)
         direction = np.zeros_like(gradient)
     trial = (params - factor * direction).astype(state.params.dtype)
     gain = before - objective.mean_loss(trial.astype(np.float64))
-    if gain > 0.0:
+    slope = gradient @ direction
+    expected = factor * slope - 0.5 * factor**2 * (slope - now * direction @ direction)
+    if gain > 0.0 and expected > 0.0:
         state.params[: objective.n_params] = trial
-        expected = 0.5 * direction @ (now * direction + gradient)
         scalars[POWER1] *= max(1 / 3, 1 - (2 * min(gain / expected, 1.5) - 1) ** 3)
         scalars[POWER2] = 1.0
     else:
@@ -226,7 +228,7 @@ def train(
             order = draw_order(epoch)
         if objective is None or n_batches > 1:
             rows = slice(batch * size, min((batch + 1) * size, data.n_samples))
-            columns = columns_of(net, data, rows if order is None else order[rows])
+            columns = columns_of(data, rows if order is None else order[rows])
             objective = Objective(net, data.metric, columns, rows.stop - rows.start)
         with np.errstate(over="ignore", invalid="ignore"):
             loss, n_correct = step(objective, state, damping, rate * config.factors[t])

@@ -10,17 +10,14 @@ import numpy as np
 from .. import optimizers
 from ..errors import checked_setting
 from ..history import History
-from ..kernels.formulas.update_rules import ALL_RULES
+from ..kernels.formulas.update_rules import RULES
 from ..optimizers.base import SHARED, Optimizer
 from ..optimizers.batch_size import AUTO_ROWS
 from ..population_result import PopulationResult
 
-PLAIN = tuple(row.name for row in ALL_RULES if row.is_plain_descent)
-SIGN_LIKE = tuple(row.name for row in ALL_RULES if row.sign_like_steps)  # scikit-learn's Adam has the same name
-ADAPTIVE = (
-    *(row.name for row in ALL_RULES if not row.is_plain_descent),
-    "lbfgs",
-)  # steps do not shrink with the gradient
+PLAIN = tuple(row.name for row in RULES if row.is_plain_descent)
+SIGN_LIKE = tuple(row.name for row in RULES if row.sign_like_steps)  # scikit-learn's Adam has the same name
+ADAPTIVE = (*(row.name for row in RULES if not row.is_plain_descent), "lbfgs")  # steps do not shrink with the gradient
 
 
 class TrainingSettings(NamedTuple):

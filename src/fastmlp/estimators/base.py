@@ -43,12 +43,12 @@ class BaseMLP(FittedNet, Exportable, BaseEstimator, ABC):
         the loss.
     batch_size : int or "auto", default "auto"
         Number of samples per step; "auto" is 200, or all samples if they are fewer, and all samples for "lbfgs",
-        "quickprop" and "rprop".
+        "quickprop", "rprop" and "levenbergmarquardt".
     learning_rate : {"constant", "invscaling", "adaptive"}, default "constant"
         How solver="sgd" changes the learning rate: not at all; by 1 / t ** power_t, for t samples seen; or divided by 5
         whenever training has stalled.
     learning_rate_init : float, default 0.001
-        Learning rate at the start, of all solvers but "lbfgs".
+        Learning rate at the start, of all solvers but "lbfgs" and "levenbergmarquardt".
     power_t : float, default 0.5
         Exponent of learning_rate="invscaling".
     max_iter : int, default 200

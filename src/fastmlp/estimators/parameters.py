@@ -117,7 +117,8 @@ def optimizer_of(estimator: Any, scale: Scale) -> Optimizer:
     if solver == "adam":
         beta1, beta2 = estimator.beta_1 or ALMOST_ZERO, estimator.beta_2 or ALMOST_ZERO
         return Adam(rate, beta1=beta1, beta2=beta2, epsilon=estimator.epsilon / scale.objective)
-    return optimizer_from_name(solver, rate)
+    optimizer = optimizer_from_name(solver)
+    return optimizer if optimizer.rule.is_second_order else optimizer_from_name(solver, rate)
 
 
 def batch_size_of(estimator: Any, n_samples: int) -> int:

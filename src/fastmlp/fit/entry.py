@@ -119,12 +119,13 @@ def _task_of(
     # device
     if executor is not None:
         nets.device = ON_WORKERS if nets._named_device == "auto" else nets.device
+    elif nets._named_device == "auto" and optimizer.rule.is_second_order:
+        nets.device = Device("cpu", f"{type(optimizer).__name__} trains on the CPU alone")
     elif nets._named_device == "auto":
         # nets on rows on disk are trained one after another
         chooser = nets if pop is None or isinstance(rows, InMemory) else pop.net(0)
         chooser._choose_device(X if isinstance(rows, InMemory) else None, epochs * rows.n_samples, batch_size)
-        alone = Device("cpu", f"{type(optimizer).__name__} trains on the CPU alone")
-        nets.device = alone if optimizer.rule.is_second_order else chooser.device
+        nets.device = chooser.device
     if pop is not None and isinstance(rows, InMemory):
         rows, held_out = _placed(rows, held_out, nets.device if executor is None else ON_WORKERS)
     # draws

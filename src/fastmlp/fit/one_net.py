@@ -27,6 +27,7 @@ from .task import FitTask
 
 FIRST_CALL = 4e7  # multiply-adds of a first call: a millisecond, of which waking a thread takes a third
 STEP = 4_000  # time of a step's work besides its matrix products, 0.1 us, in multiply-adds
+NUMPY_STEP = 8_000_000  # of a step in NumPy, 0.2 ms
 
 
 class OneNet:
@@ -85,8 +86,11 @@ class OneNet:
     @property
     def is_short(self) -> bool:
         """Whether the whole fit takes no longer than a first call, whose time says how long the next ones may be."""
-        n_steps = self.n_epochs * self.n_batches
-        return n_steps * (self.task.batch_size * self.task.network.layout.products + STEP) <= FIRST_CALL
+        return self.n_epochs * self.n_batches * self.step_work(self.task.batch_size) <= FIRST_CALL
+
+    def step_work(self, batch_size: int) -> float:
+        """Return the time of a step on a batch, in multiply-adds."""
+        return self.task.work(batch_size, 1) + (NUMPY_STEP if self.optimizer.rule.is_second_order else STEP)
 
     # ---- blocks
 

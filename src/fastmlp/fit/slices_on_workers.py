@@ -76,7 +76,7 @@ class TaskSizes:
 
     def __init__(self, task: FitTask, epochs: int, net_bytes: int):
         samples = epochs * task.rows.n_samples
-        work = samples * (task.network.layout.products + NET_STEP_WORK)
+        work = task.work(samples, epochs * task.n_batches) + samples * NET_STEP_WORK
         self.net_seconds = work / FIRST_RATE  # of a net on a task's threads
         self._seconds = FIRST_SECONDS
         self._step = LANES if task.whole.family == "population_simd" else 1  # lanes are filled
@@ -279,7 +279,7 @@ def train_nets(arrays: list[np.ndarray], argument: NetsTask) -> NetsResult:
 
 def on_device_here(task: FitTask, named_device: str) -> FitTask:
     """Return the task on the device that this worker finds for the name that the user gave, such as "auto"."""
-    if named_device in HOSTS:
+    if named_device in HOSTS or task.optimizer.rule.is_second_order:
         return task
     work = task.network.layout.products * task.whole.n_nets
     device = resolve(named_device, task.epochs * task.rows.n_samples * work, task.batch_size * work)

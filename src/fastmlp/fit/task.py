@@ -175,6 +175,14 @@ class FitTask:
         """Steps of an epoch."""
         return -(-self.rows.n_samples // self.batch_size)
 
+    def work(self, n_samples: int, n_steps: int) -> float:
+        """Return the multiply-adds of steps of one net: n_steps in all, on n_samples samples in all."""
+        work = float(n_samples * self.network.layout.products)
+        if not self.optimizer.rule.is_second_order:
+            return work
+        n_params = self.network.layout.n_params
+        return work * n_params + n_steps * n_params**3  # the product of the Jacobian, and the factorisation
+
     @cached_property
     def monitored(self) -> str | None:
         """The record that early stopping looks at, or None without early stopping."""

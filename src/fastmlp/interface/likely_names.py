@@ -36,6 +36,8 @@ ALIASES: dict[str, tuple[str, ...]] = {
         ("optimizer optim", ("solver",)),
         ("rms", ("rmsprop",)),
         ("irprop resilient", ("rprop",)),
+        ("lm trainlm marquardt", ("levenbergmarquardt",)),
+        ("mu", ("damping",)),
         ("1cycle onecyclelr", ("one_cycle",)),
         ("flatcos", ("flat_cosine",)),
         ("cos cosineannealing cosineannealinglr", ("cosine",)),

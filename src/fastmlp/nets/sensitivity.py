@@ -35,7 +35,8 @@ def derivatives(nets: Any, X: Any, output: Any = None) -> np.ndarray:
     for k, params in enumerate(nets.params.reshape(shape[0], -1).astype(np.float64)):
         for first in range(0, shape[1], size):
             part = np.ascontiguousarray(samples[k][first : first + size].T)
-            found[k, first : first + size] = input_jacobian(net, params, part, outputs).transpose(2, 0, 1)
+            with np.errstate(over="ignore", invalid="ignore"):  # in branches of formulas that are not taken
+                found[k, first : first + size] = input_jacobian(net, params, part, outputs).transpose(2, 0, 1)
     return found if n_nets else found[0]
 
 

@@ -14,7 +14,7 @@ from .base import Optimizer
 class LevenbergMarquardt(Optimizer):
     """Levenberg-Marquardt: damped Gauss-Newton steps, for nets of up to some 3,000 parameters. For full batches.
 
-    Near a minimum each step squares the error, where first-order rules take thousands of steps. A step takes the time
+    Near a minimum with a small error few steps suffice, where first-order rules take thousands. A step takes the time
     of n_params / 4 or more gradients. The loss must have a second derivative above 0: squared_error,
     binary_cross_entropy, softmax_cross_entropy or poisson.
 
@@ -36,8 +36,11 @@ class LevenbergMarquardt(Optimizer):
         otherwise:
             damping = damping * 2, 4, 8, ... at each further step that is not made
 
-    where ratio is the fall of the loss, divided by the fall that the quadratic model expects. All of it is computed in
-    float64 where nets are trained one by one; float64 nets reach lower losses. Steps are for the CPU alone.
+    where step is multiplied by the learning rate and the factor of the schedule, and ratio is the fall of the loss,
+    divided by the fall that the quadratic model expects. weight_decay, clip_norm and learning_rate_factors are refused.
+
+    Nets that are trained one by one are computed in float64, with the threads of BLAS, which FASTMLP_NUM_THREADS does
+    not set; float64 nets reach lower losses. Steps are for the CPU alone.
 
     References
     ----------
@@ -68,6 +71,6 @@ class LevenbergMarquardt(Optimizer):
         ):
             if given is not None and (not isinstance(given, (int, float)) or given != 0.0):
                 raise ValueError(
-                    f"LevenbergMarquardt has no use for {name}: its damping bounds the steps. Leave {name} out; the "
-                    "setting l2 of the net is a penalty that it minimises."
+                    f"LevenbergMarquardt has no use for {name}: its damping decides on the steps. Leave {name} out; "
+                    "the setting l2 of the net is a penalty that it minimises."
                 )

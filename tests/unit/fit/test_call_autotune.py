@@ -21,7 +21,7 @@ def run(autotuner, seconds_per_step, n_calls):
 
 def test_calls_grow_until_they_take_a_short_time():
     calls = run(CallAutotuner(1, 1e6), {1: 1e-4}, 30)
-    assert calls[0] == (1, 39)
+    assert calls[0] == (1, 40)
     assert SHORT_CALL <= calls[-1][1] * 1e-4 <= LONG_CALL
     assert {n_threads for n_threads, _ in calls} == {1}, "threads that are not available"
     assert run(CallAutotuner(2, 1e12), {1: 30.0, 2: 20.0}, 3)[0] == (2, 1), "a first call of long steps has one"
@@ -60,7 +60,10 @@ class FakeTask:
     def __init__(self, family):
         pop = Population((2, 4, 1), 3, device="cpu")
         self.whole, self.network = SimpleNamespace(family=family), pop.network
-        self.rows = type("Rows", (), {"n_samples": 10})
+        self.rows, self.n_batches = SimpleNamespace(n_samples=10), 1
+
+    def work(self, n_samples, n_steps):
+        return n_samples * self.network.layout.products
 
 
 def sizes(family="one_by_one", epochs=1000, net_bytes=100):

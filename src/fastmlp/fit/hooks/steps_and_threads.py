@@ -35,18 +35,18 @@ class CallAutotuner:
     The tuner stays with the buffers, so that the next fit of the same shapes starts with its result.
 
     n_threads : int     number of threads of the plan
-    products_per_step : float     multiply-adds of the matrix products of a step
+    step_work : float     time of a step, in multiply-adds
     n_params : int     number of parameters, for the time of the work around a call
 
-    >>> autotuner = CallAutotuner(n_threads=2, products_per_step=1e6)
+    >>> autotuner = CallAutotuner(n_threads=2, step_work=1e6)
     >>> autotuner.next()
-    (2, 39)
+    (2, 40)
     """
 
-    def __init__(self, n_threads: int, products_per_step: float, n_params: int = 0):
+    def __init__(self, n_threads: int, step_work: float, n_params: int = 0):
         self._choices = (n_threads, 1)
         self._choice = 0  # index into _choices: 0 for all threads, 1 for one
-        self._steps = max(1, int(one_net.FIRST_CALL / (products_per_step + one_net.STEP)))
+        self._steps = max(1, int(one_net.FIRST_CALL / step_work))
         overhead = n_params * CALL_OVERHEAD / OVERHEAD_FRACTION
         self._short, self._long = max(SHORT_CALL, overhead), max(LONG_CALL, 2 * overhead)
         self._seconds_per_step = 0.0  # of the present choice; 0 until measured
@@ -103,8 +103,10 @@ class TunedCalls(Hook):
         return min(n, wanted)
 
     def _make(self) -> CallAutotuner:
-        plan, n_params = self._net.plan, self._net.train_state.params.size
-        return CallAutotuner(plan.choice.n_threads, self._net.block.batch_size * plan.network.layout.products, n_params)
+        net = self._net
+        return CallAutotuner(
+            net.plan.choice.n_threads, net.step_work(net.block.batch_size), net.train_state.params.size
+        )
 
     def after(self) -> str:
         self._tuner.record(*self._net.last_call)
