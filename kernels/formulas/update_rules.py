@@ -133,7 +133,7 @@ def rprop(p, g, g_before, size, step, h):
 
 class Rule(NamedTuple):
     name: str
-    update: Callable
+    update: Callable | None  # None for a rule of SECOND_ORDER
     n_state: int
     initial: tuple[str | None, ...] = (None, None, None)  # name of the hyper-parameter a state starts from; None: 0
     bias_correction: bool = False  # whether the learning rate is corrected by the powers of beta1 and beta2
@@ -142,11 +142,6 @@ class Rule(NamedTuple):
     needs_full_batch: bool = False  # whether the rule compares consecutive gradients, which needs the same samples
     compares_loss: bool = False  # whether the rule reads h.loss_increased, which needs the objective of every step
     is_second_order: bool = False
-
-
-def no_update(p, g, s0, s1, s2, h):
-    """Stands for the step of a rule that has kernels of its own."""
-    raise NotImplementedError
 
 
 RULES = (
@@ -160,7 +155,7 @@ RULES = (
     Rule("rprop", rprop, 3, initial=(None, "learning_rate", None), needs_full_batch=True, compares_loss=True),
 )
 # Rules whose steps need second derivatives, so that they are no function of one parameter and its gradient.
-SECOND_ORDER = (Rule("levenbergmarquardt", no_update, 0, needs_full_batch=True, is_second_order=True),)
+SECOND_ORDER = (Rule("levenbergmarquardt", None, 0, needs_full_batch=True, is_second_order=True),)
 ALL_RULES = RULES + SECOND_ORDER
 CODES = {row.name: code for code, row in enumerate(ALL_RULES)}
 SGD, LEVENBERG_MARQUARDT = CODES["sgd"], CODES["levenbergmarquardt"]

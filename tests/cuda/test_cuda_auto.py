@@ -6,6 +6,7 @@ from math import inf
 import numpy as np
 import pytest
 from cuda_cases import follow, reference_of
+from executor_cases import InPlace
 
 from fastmlp import MLP, SGD, LevenbergMarquardt, Population
 from fastmlp.devices import resolve
@@ -80,6 +81,12 @@ def test_second_order_rules_train_on_the_cpu_alone(thresholds, samples):
         assert (nets.device.name, nets.device.reason) == ("cpu", "LevenbergMarquardt trains on the CPU alone")
         with pytest.raises(ValueError, match="LevenbergMarquardt trains on the CPU alone, but the device is 'cuda'"):
             made("cuda").fit(X, y, **fit)
+    nets.reset()
+    alone = Population(SIZES, 20, device="cpu")
+    alone.params = nets.params
+    nets.fit(X, y, executor=InPlace(), **fit)  # whose workers have the GPU, too
+    alone.fit(X, y, **fit)
+    np.testing.assert_array_equal(nets.params, alone.params)
 
 
 def test_auto_decides_by_launches_for_populations(thresholds, monkeypatch, samples):

@@ -185,6 +185,34 @@ def test_early_stopping_and_validation(kind, rng):
     assert set(np.atleast_1d(result.stopped_by)) == {"early_stopping"}
 
 
+@pytest.mark.parametrize(
+    "space, message",
+    [
+        ({"optimizer": ["adam", "levenbergmarquardt"], "dropout": [0.0, 0.1]}, "which dropout makes random"),
+        ({"optimizer": ["adam", "levenbergmarquardt"], "loss": ["huber"]}, "needs a loss whose second derivative"),
+    ],
+)
+def test_a_sweep_says_so_before_it_trains(space, message, rng, monkeypatch):
+    monkeypatch.setattr(Population, "fit", None)
+    with pytest.raises(ValueError, match=message):
+        fastmlp.sweep(rng.normal(size=(30, 2)), rng.normal(size=30), space, n=9)
+
+
+def test_dropout_of_one_net_of_several_is_refused():
+    nets = Population((2, 3, 1), 3, dropout=np.array([0.0, 0.1, 0.0]))
+    with pytest.raises(ValueError, match="which dropout makes random"):
+        nets.fit(np.zeros((4, 2)), np.zeros(4), optimizer=LevenbergMarquardt(), verbose=0)
+
+
+def test_rounding_is_no_fall_of_the_loss(rng):
+    """At a stationary point of many samples, the damping must not shrink by steps that move nothing."""
+    X, state = rng.normal(size=(60_000, 2)), fastmlp.OptimizerState()
+    net = MLP((2, 3, 1), hidden_activation="tanh", init="zeros", dtype="float64")
+    net.fit(X, np.zeros(60_000), epochs=3, optimizer=LevenbergMarquardt(), optimizer_state=state, verbose=0)
+    assert (net.params == 0).all()
+    assert state.scalars[0] >= 1.0
+
+
 BAD = [
     ({"loss": "absolute_error"}, {}, "needs a loss whose second derivative is above 0"),
     ({"loss": "huber"}, {}, "needs a loss whose second derivative is above 0"),

@@ -82,14 +82,16 @@ class Objective:
     def __init__(self, net: NetSpec, metric: int, columns: Columns, n_samples: int):
         self.net, self.metric, self.columns, self.n_samples = net, metric, columns, n_samples
         self.layers, self.loss_row = layers_of(net), LOSSES[net.loss]
-        self.n_params = self.layers[-1].biases.stop
+        self.n_params = n = self.layers[-1].biases.stop
+        # Both passes of a step add up the losses of the same parts: else their difference may be rounding alone.
+        self.part_size = max(64, int(SAMPLES_PER_PARAMETER * n), JACOBIAN_BYTES // (8 * n))
         self.penalty = np.zeros(self.n_params)  # of each parameter
         for layer in self.layers:
             self.penalty[layer.weights] = net.l2
 
-    def parts(self, size: int) -> Iterator[Columns]:
+    def parts(self) -> Iterator[Columns]:
         """Yield the samples, some at a time."""
-        n = self.columns.weight.size
+        n, size = self.columns.weight.size, self.part_size
         for first in range(0, n, size):
             yield Columns(*(array[..., first : first + size] for array in self.columns))
 
@@ -102,7 +104,7 @@ class Objective:
     def mean_loss(self, params: np.ndarray) -> float:
         """Return the mean loss with the penalty."""
         total = 0.0
-        for part in self.parts(max(64, JACOBIAN_BYTES // (8 * int(self.net.sizes.sum())))):
+        for part in self.parts():
             a, z = forward(self.net, self.layers, params, part.X)
             total += self.losses(part, a[-1], z[-1])
         return total / self.n_samples + self.penalised(params)
@@ -114,8 +116,7 @@ class Objective:
         """Return the sums over all samples."""
         loss = n_correct = 0.0
         gradient, matrix = np.zeros(self.n_params), np.zeros((self.n_params, self.n_params))
-        least = int(SAMPLES_PER_PARAMETER * self.n_params)
-        for part in self.parts(max(64, least, JACOBIAN_BYTES // (8 * self.n_params))):
+        for part in self.parts():
             a, z = forward(self.net, self.layers, params, part.X)
             loss += self.losses(part, a[-1], z[-1])
             n_correct += self.correct(part, a[-1])

@@ -10,13 +10,15 @@ from ..console.nets_progress import SeveralFits
 from ..console.progress_bar import Progress
 from ..data.arrays import as_numbers
 from ..data.targets import as_targets, metric_of
+from ..devices import resolve
 from ..errors import checked_count, counted
+from ..fit.task import check_second_order
 from ..interface.setting_checks import seed_of
 from ..interface.user_warnings import warn_user
 from ..kernels.structs import METRIC_NONE
 from ..runtime.ctrl_c import stop_flag
 from ..sampling import folds
-from .space import configurations_of, default_loss, groups_of, population_of, warn_of_classes
+from .space import configurations_of, default_loss, groups_of, is_second_order, population_of, warn_of_classes
 
 
 class Group(NamedTuple):
@@ -54,6 +56,9 @@ class Search:
         for members in groups_of(self.rows, self.defaults):
             configurations = [self.configuration(k) for k in members]
             self.groups.append(Group(len(self.groups), members, configurations, int(rng.integers(2**31))))
+        for row in (row for group in self.groups for row in group.configurations if is_second_order(row)):
+            pop, fit = population_of([row], self.features, self.targets, 1, device, dtype, 0)
+            check_second_order(fit["optimizer"], pop.network, resolve("cpu" if device == "auto" else device))
         self.scoring = _scoring([group.configurations[0] for group in self.groups], self)
         strata = self.targets.reshape(-1) if loss != "squared_error" else None
         self.fold_weights = folds(len(self.features), self.cv, stratify=strata, random_state=self.seed % 2**32)

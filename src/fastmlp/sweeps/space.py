@@ -105,6 +105,11 @@ def optimizer_of(row: Mapping[str, Any]) -> Optimizer:
     return replace(base, **settings)
 
 
+def is_second_order(row: Mapping[str, Any]) -> bool:
+    """Return whether the nets of a configuration are trained by a second-order rule, which not all nets can have."""
+    return optimizer_of(row).rule.is_second_order
+
+
 def groups_of(rows: Sequence[dict[str, Any]], defaults: dict[str, Any]) -> list[list[int]]:
     """Return lists of row numbers, one per population: rows that differ only in settings that may differ per net."""
     groups: dict[str, list[int]] = {}
