@@ -17,7 +17,7 @@ CARRIED = [POWER1, POWER2, LAST_LOSS]  # indices of the scalars of TrainState th
 
 @dataclass
 class OptimizerState:
-    """Optimiser state that is kept from step to step: momentum, second moments, powers of Adam's betas.
+    """Optimiser state that is kept from step to step: momentum, second moments, powers of Adam's betas, damping.
 
     If several fits get the same object, each fit continues with the state in which the previous fit ended. After a fit
     that diverged the next one begins anew, since the state is no longer that of the parameters, which are finite.
@@ -27,7 +27,8 @@ class OptimizerState:
     array : ndarray of shape (MOST_STATE, n_padded), optional
         State vectors of the update rule, which the first fit makes. Users write `OptimizerState()`.
     scalars : ndarray of shape (3,), optional
-        Powers of beta1 and beta2, and the last loss.
+        Powers of beta1 and beta2, or what the damping of LevenbergMarquardt is multiplied by and half of its next
+        growth; and the last loss.
     rule : str, default ""
         Name of the update rule that the state belongs to.
     layer_sizes : tuple of int, default ()
