@@ -86,11 +86,13 @@ class OneNet:
     @property
     def is_short(self) -> bool:
         """Whether the whole fit takes no longer than a first call, whose time says how long the next ones may be."""
-        return self.n_epochs * self.n_batches * self.step_work(self.task.batch_size) <= FIRST_CALL
+        return self.n_epochs * self.n_batches * self.step_work <= FIRST_CALL
 
-    def step_work(self, batch_size: int) -> float:
-        """Return the time of a step on a batch, in multiply-adds."""
-        return self.task.work(batch_size, 1) + (NUMPY_STEP if self.optimizer.rule.is_second_order else STEP)
+    @property
+    def step_work(self) -> float:
+        """Time of a step, in multiply-adds."""
+        task = self.task
+        return task.work / task.n_batches + (NUMPY_STEP if self.optimizer.rule.is_second_order else STEP)
 
     # ---- blocks
 

@@ -76,7 +76,7 @@ class TaskSizes:
 
     def __init__(self, task: FitTask, epochs: int, net_bytes: int):
         samples = epochs * task.rows.n_samples
-        work = task.work(samples, epochs * task.n_batches) + samples * NET_STEP_WORK
+        work = epochs * task.work + samples * NET_STEP_WORK
         self.net_seconds = work / FIRST_RATE  # of a net on a task's threads
         self._seconds = FIRST_SECONDS
         self._step = LANES if task.whole.family == "population_simd" else 1  # lanes are filled

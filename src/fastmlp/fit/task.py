@@ -73,10 +73,16 @@ class FitTask:
     is_population: bool = False
     part_of: Whole | None = None  # None for the task of all nets
     first_net: int = 0  # number of its first net in the whole
+    work: float = field(init=False)  # multiply-adds of an epoch of one net, about
 
     def __post_init__(self) -> None:
+        work = float(self.rows.n_samples * self.network.layout.products)
+        if self.optimizer.rule.is_second_order:  # the product of the Jacobian, and the factorisation of each step
+            n_params = self.network.layout.n_params
+            work = work * n_params + self.n_batches * n_params**3
         made = {
             "n_nets": len(self.params),
+            "work": work,
             "restart_after": None if self.keywords["converged"] is None else self.keywords["converged"].restart_after,
         }
         # Fields have what is made of a keyword, such as batch_size.
@@ -174,14 +180,6 @@ class FitTask:
     def n_batches(self) -> int:
         """Steps of an epoch."""
         return -(-self.rows.n_samples // self.batch_size)
-
-    def work(self, n_samples: int, n_steps: int) -> float:
-        """Return the multiply-adds of steps of one net: n_steps in all, on n_samples samples in all."""
-        work = float(n_samples * self.network.layout.products)
-        if not self.optimizer.rule.is_second_order:
-            return work
-        n_params = self.network.layout.n_params
-        return work * n_params + n_steps * n_params**3  # the product of the Jacobian, and the factorisation
 
     @cached_property
     def monitored(self) -> str | None:

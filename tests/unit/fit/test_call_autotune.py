@@ -60,10 +60,8 @@ class FakeTask:
     def __init__(self, family):
         pop = Population((2, 4, 1), 3, device="cpu")
         self.whole, self.network = SimpleNamespace(family=family), pop.network
-        self.rows, self.n_batches = SimpleNamespace(n_samples=10), 1
-
-    def work(self, n_samples, n_steps):
-        return n_samples * self.network.layout.products
+        self.rows = SimpleNamespace(n_samples=10)
+        self.work = 10.0 * self.network.layout.products
 
 
 def sizes(family="one_by_one", epochs=1000, net_bytes=100):

@@ -80,7 +80,7 @@ class EndByRecords(Hook):
         # next fit goes on from, nor on blocks.
         is_recorded_by_kernels = task.held_out is None and not task.metrics
         self._may_replay = is_recorded_by_kernels and not task.optimizer_states and isinstance(task.rows, InMemory)
-        self._relative_cost = CHECK_COST / (net.n_batches * (task.batch_size * task.network.layout.products + STEP))
+        self._relative_cost = CHECK_COST / (task.work + net.n_batches * STEP)
 
     def limit(self, n: int) -> int:
         net = self._net

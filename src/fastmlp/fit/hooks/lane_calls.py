@@ -21,7 +21,7 @@ class LaneCalls(Hook):
         task, n_nets, work = lanes.task, lanes.plan.choice.variant.lanes, FIRST_CALL
         if not task.device.is_host:  # a GPU trains all nets at once, and few nets take as long as many
             n_nets, work = max(lanes.n_members, FULL_DEVICE), FIRST_CALL_OF_DEVICE
-        self._n = max(1, int(work / (n_nets * task.work(task.rows.n_samples, task.n_batches))))
+        self._n = max(1, int(work / (n_nets * task.work)))
 
     def limit(self, n: int) -> int:
         return min(n, self._n)

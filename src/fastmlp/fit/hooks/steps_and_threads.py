@@ -104,9 +104,7 @@ class TunedCalls(Hook):
 
     def _make(self) -> CallAutotuner:
         net = self._net
-        return CallAutotuner(
-            net.plan.choice.n_threads, net.step_work(net.block.batch_size), net.train_state.params.size
-        )
+        return CallAutotuner(net.plan.choice.n_threads, net.step_work, net.train_state.params.size)
 
     def after(self) -> str:
         self._tuner.record(*self._net.last_call)
