@@ -70,6 +70,8 @@ class MLP(SingleNetBase):
         Factor on the initial parameters, as given.
     precision : str
         Format of the operands of matrix products on a GPU, as given.
+    standardize : bool
+        Whether fits standardise their rows, as given.
     preprocessing : object or None
         Preprocessing of the table that `fastmlp train` trained the net on; None for a net of arrays.
 
@@ -292,6 +294,7 @@ class MLP(SingleNetBase):
             "init": self.init if isinstance(self.init, str) else repr(self.init),
             "dtype": self.dtype.name,
             "precision": self.precision,
+            **({"standardize": True} if self.standardize else {}),
         }
 
     def get_arrays(self) -> dict[str, np.ndarray]:

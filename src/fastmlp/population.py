@@ -78,6 +78,8 @@ class Population(PopulationBase):
         Initialiser, as given.
     precision : str
         Format of the operands of matrix products on a GPU, as given.
+    standardize : bool
+        Whether fits standardise their rows, as given.
     preprocessing : object or None
         Preprocessing of the table that the nets were trained on; None for nets of arrays.
 

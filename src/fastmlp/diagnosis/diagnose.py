@@ -8,13 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from ..data.checked_samples import checked_pair
+from ..data.arrays import empty_array
+from ..data.checked_samples import checked_pair, make_samples
+from ..data.standardization import Units
+from ..data.targets import metric_of
 from ..errors import counted
 from ..history import History
 from . import checked_inputs
 from .adapters import model_of
+from .checked_inputs import CheckedSamples
 from .loss_curves import Curve, as_curve, with_recorded_loss
 from .measurements import measure, measured_samples, n_measured
+from .model_under_test import ModelUnderTest
 from .result import Diagnosis, PopulationDiagnosis
 from .training_settings import TrainingSettings, training_settings
 
@@ -115,6 +120,8 @@ def diagnose(
     if validation_data is not None:
         X_held_out, y_held_out, *_ = checked_pair(validation_data)
         held_out = checked_inputs.as_samples(X_held_out, y_held_out, model, classes)
+    if getattr(net, "standardize", False):
+        model, checked, held_out = standardized(net, model, checked, held_out)
     usual_loss = model.loss.name
     if loss is None and not hasattr(net, "network") and not checked.bad_data:
         model = with_recorded_loss(model, checked.X, checked.Y, curve)
@@ -127,6 +134,21 @@ def diagnose(
     if model.loss.name != usual_loss:
         basis = f"{basis or counted(len(X), 'sample')}; the loss is {model.loss.name}, as the last record shows"
     return replace(diagnoses.net(0), judged_on=basis)
+
+
+def standardized(
+    net: Any, model: ModelUnderTest, checked: CheckedSamples, held_out: CheckedSamples | None
+) -> tuple[ModelUnderTest, CheckedSamples, CheckedSamples | None]:
+    """Return model and samples as a fit sees those of a net with standardize=True."""
+    no_weight, network = empty_array(checked.X.dtype), net.network
+    samples = make_samples(checked.X, checked.Y, no_weight, metric_of(checked.Y, network))
+    units = Units.of(samples, (0, 0, 0), network, pooled=True)
+    for part in (checked, held_out):
+        if part is not None:
+            units.apply(part.X, part.Y)
+    if net.fits:
+        model = replace(model, params=units.for_standardized(model.params, network))
+    return model, checked, held_out
 
 
 def _measured_on(

@@ -90,6 +90,6 @@ def warn_of_divergence(epoch: int, epochs: int, optimizer: Optimizer) -> None:
     warn_user(
         f"The loss or the parameters stopped being finite in epoch {epoch} of {epochs}; training ended and the last "
         f"finite parameters were restored. Lower the learning rate (it is {optimizer.learning_rate:g}), {clipping}, "
-        "or scale the inputs and targets.",
+        "or make the net with standardize=True.",
         DivergenceWarning,
     )

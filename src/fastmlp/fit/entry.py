@@ -41,8 +41,10 @@ from .several_nets import fit_nets
 from .task import FitTask
 
 if TYPE_CHECKING:
+    from ..data.standardization import Units
     from ..nets.population_base import PopulationBase
     from ..nets.single_net_base import SingleNetBase
+    from ..network.spec import Network
 
 IN_TASK = [name for name, row in POPULATION_KEYWORDS.rows.items() if row.in_task]
 NOT_IN_LANES = [name for name, row in POPULATION_KEYWORDS.rows.items() if not row.in_lanes]
@@ -79,7 +81,8 @@ def _started_fit(
                 saver = saver_of(file, nets, task)
         if flag.is_set():  # nothing has changed yet
             raise KeyboardInterrupt
-        yield task, flag, saver
+        with _params_for_standardized(nets, task.units) if task.units is not None else nullcontext():
+            yield task, flag, saver
 
 
 def _task_of(
@@ -107,6 +110,7 @@ def _task_of(
         draw_seed = (lambda: fit_seed(nets.seed, nets.fits)) if rng is None else (lambda: int(rng().integers(2**63)))
         settings = validation_data, fraction, keywords["class_weight"], converged
         rows, held_out = with_held_out(rows, network, dtype, *settings, draw_seed)
+    rows, held_out, units = _standardized(rows, held_out, network) if nets.standardize else (rows, held_out, None)
     if keywords["early_stopping"] is not None or keywords["metrics"]:
         _check_records(nets, keywords, rows, held_out)
     batch_size = batch_rows(keywords["batch_size"], rows.n_samples, optimizer.rule)
@@ -148,6 +152,7 @@ def _task_of(
         dropout=dropout,
         rows=rows,
         held_out=held_out,
+        units=units,
         batch_size=batch_size,
         shuffle=shuffle,
         optimizer=optimizer,
@@ -159,6 +164,35 @@ def _task_of(
         monitor=monitor,
         is_population=pop is not None,
     )
+
+
+def _standardized(
+    rows: InMemory | OnDisk, held_out: Samples | None, network: Network
+) -> tuple[InMemory | OnDisk, Samples | None, Units]:
+    """Return standardised rows and held-out samples, and their units."""
+    from ..data.standardization import Units
+
+    units = Units.of(rows.data, rows.strides, network, pooled=held_out is not None)  # which all nets share
+    return rows.standardized(units), None if held_out is None else units.standardized(held_out), units
+
+
+@contextmanager
+def _params_for_standardized(nets: SingleNetBase | PopulationBase, units: Units) -> Iterator[None]:
+    """Context in which the parameters of nets are for standardised rows, as initial ones are.
+
+    If the fit does not begin, or fails with the nets of a population half trained, they are left as they were.
+    """
+    n_fits, before = nets.fits, nets.params.copy()
+    params = nets.params.reshape(-1, nets.network.layout.n_params)
+    if n_fits:
+        params[:] = units.for_standardized(params, nets.network)
+    try:
+        yield
+    finally:
+        if nets.fits > n_fits:
+            params[:] = units.in_units(params, nets.network)
+        else:
+            nets.params = before
 
 
 def _placed(rows: InMemory, held_out: Samples | None, device: Device) -> tuple[InMemory, Samples | None]:
@@ -215,6 +249,8 @@ def _fit_net(net: SingleNetBase, task: FitTask, flag: StopFlag, saver: Saver | N
     history = History(net)
     history.optimizer = task.optimizer
     history.samples = sample_for_plots(net.network, {"training": task.rows.shown, "validation": task.held_out})
+    if task.units is not None:
+        history.samples = task.units.of_rows(history.samples)
     validation_plan = None
     try:
         with net.device.on():

@@ -6,8 +6,8 @@ It names no device, and leaves all arithmetic on samples to the kernels.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import numpy as np
@@ -236,6 +236,22 @@ class OneNet:
     def to_device(self) -> Callable[[Any], Any]:
         """Function that copies an array to the device of the fit."""
         return backend(self.task.device).to_device
+
+    @contextmanager
+    def params_in_units(self) -> Iterator[None]:
+        """Context in which the host's parameters are in units, for callbacks; they may change them."""
+        units, network = self.task.units, self.task.network
+        if units is None:
+            yield
+            return
+        units, params = units.of_nets(slice(self.number, self.number + 1)), self.host_params[: network.layout.n_params]
+        before, params[:] = params.copy(), units.in_units(params[None], network)[0]
+        shown = params.copy()
+        try:
+            yield
+        finally:
+            is_same = np.array_equal(params, shown)
+            params[:] = before if is_same else units.for_standardized(params[None], network)[0]
 
     def copied(self, array: Any) -> np.ndarray:
         """Return a copy of an array of the fit's device in the host's memory."""

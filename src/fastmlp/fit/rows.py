@@ -24,6 +24,7 @@ from ..runtime.memory_limits import checked_memory_limit, format_bytes
 from ..streams.source_kinds import is_source, names_columns
 
 if TYPE_CHECKING:
+    from ..data.standardization import Units
     from ..nets.net_base import NetBase
     from ..network.spec import Network
     from ..streams.row_file import RowFile
@@ -82,6 +83,10 @@ class InMemory:
     def with_data(self, data: Samples) -> InMemory:
         """Return rows of other samples, which lie as these do."""
         return InMemory(data, self.strides)
+
+    def standardized(self, units: Units) -> InMemory:
+        """Return standardised rows."""
+        return self.with_data(units.standardized(self.data))
 
     @property
     def shown(self) -> Samples:
@@ -156,6 +161,11 @@ class OnDisk(NamedTuple):
     def with_data(self, data: Samples) -> OnDisk:
         """Return the rows with weights of other nets."""
         return self._replace(data=data)
+
+    def standardized(self, units: Units) -> OnDisk:
+        """Standardise the rows on disk, and return them."""
+        self.file.standardize(units)
+        return self
 
     @property
     def shown(self) -> Samples:

@@ -24,6 +24,7 @@ from .keywords import POPULATION_KEYWORDS
 from .rows import Block, InMemory, OnDisk
 
 if TYPE_CHECKING:
+    from ..data.standardization import Units
     from .hooks.time_limit import TimeLimit
     from .optimizer_state import OptimizerState
 
@@ -60,6 +61,7 @@ class FitTask:
     held_out: Samples | None
     batch_size: int
     shuffle: bool
+    units: Units | None  # in which parameters are before and after the fit; rows are standardised; None: no difference
     # steps
     optimizer: Optimizer  # of a population, its settings are numbers or arrays (n_nets,)
     factors: Factors | None  # of the learning rate; None if it is constant
@@ -166,6 +168,7 @@ class FitTask:
             dropout=self.dropout[nets] if self.dropout.ndim == 2 else self.dropout,
             rows=rows,
             held_out=held_out,
+            units=None if self.units is None else self.units.of_nets(nets),
             keywords={**self.keywords, "verbose": 0},
             monitor=None,
             time_limit=None if self.time_limit is None else self.time_limit.rest(),

@@ -27,6 +27,7 @@ class NetBase:
     dtype: np.dtype
     init: Init
     precision: str
+    standardize: bool = False
     device: Device
     preprocessing: Any  # set by `fastmlp train`; save and load keep it
     seed: int
@@ -58,6 +59,7 @@ class NetBase:
         self.precision = checked_precision(settings["precision"])
         self.device, self._named_device = resolve(device), device
         self.preprocessing = None
+        self.standardize = bool(settings["standardize"])
         self.fits = 0
         self._products = n_nets * network.layout.products
 

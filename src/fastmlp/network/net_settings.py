@@ -70,6 +70,10 @@ class NetSettings(TypedDict, total=False):
         Seed of the initial parameters, shuffling, dropout and the validation split. The same value gives
         bit-identical parameters and recorded losses on the same machine, for any number of CPU threads. By default
         the seed is random.
+    standardize : bool, default False
+        Whether to train on inputs, and for regressions targets, of mean 0 and standard deviation 1 over the rows of the
+        fit. Parameters and predictions are in the units of the rows; recorded losses, and the L2 penalty, are those of
+        the standardised rows.
     huber_delta : float, default 1.0
         Error at which the huber loss changes from quadratic to linear.
     """
@@ -86,6 +90,7 @@ class NetSettings(TypedDict, total=False):
     device: Annotated[str, Setting("auto", "gpu.md#auto-device", in_space=False)]
     precision: Annotated[str, Setting("exact", "gpu.md#gpu-bfloat16", in_space=False)]
     random_state: Annotated[Any, Setting(None, "scikit-learn", in_space=False)]
+    standardize: Annotated[bool, Setting(False, "options.md#standardize")]
     huber_delta: Annotated[float, Setting(CONSTANTS["huber_delta"], "delta of Keras' Huber")]
 
 

@@ -221,7 +221,8 @@ class PopulationResult:
             clipping = "set clip_norm=1.0" if NO_CLIPPING in optimizer else "lower clip_norm"
             warn_user(
                 f"The loss of {n:,} of {counted(self.n_nets, 'net')} stopped being finite; their training ended and "
-                f"parameters from before were restored. Lower the learning rate, {clipping}, or scale the data.",
+                f"parameters from before were restored. Lower the learning rate, {clipping}, or make the nets with "
+                "standardize=True.",
                 DivergenceWarning,
             )
 

@@ -10,13 +10,16 @@ import zlib
 from contextlib import suppress
 from io import FileIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
 from ..data.digest import CRC
 from ..runtime.ctrl_c import raise_if_stopped
 from ..runtime.temporary_folder import TemporaryFolder
+
+if TYPE_CHECKING:
+    from ..data.standardization import Units
 
 X_FILE, Y_FILE = "X.bin", "Y.bin"
 CHUNK_BYTES = 2**20  # of rows that are copied at a time
@@ -120,6 +123,14 @@ class RowFile:
             writer.discard()
             raise
         return self._parts[-1]
+
+    def standardize(self, units: Units) -> None:
+        """Standardise all rows in place."""
+        maps = [np.memmap(file.name, self.dtype, "r+") for file in self._files]
+        X, Y = (rows.reshape(self.n_samples, -1) for rows in maps)
+        units.apply(X, Y)
+        for rows in maps:
+            rows.flush()
 
     def prefetch(self, first: int, n: int) -> None:
         """Start reading n rows from row number `first` on into the page cache, where the system can."""

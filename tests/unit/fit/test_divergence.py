@@ -47,7 +47,7 @@ def test_the_advice_knows_the_clipping(kind, clip_norm, remedy):
     if isinstance(clip_norm, list):
         kind, clip_norm = "nets one by one", np.array(clip_norm)
     nets = make(kind, loss="squared_error", hidden_activation="leaky_relu")
-    with pytest.warns(DivergenceWarning, match=rf"Lower the learning rate.*, {remedy}.* scale"):
+    with pytest.warns(DivergenceWarning, match=rf"Lower the learning rate.*, {remedy}.* standardize=True"):
         fit(kind, nets=nets, optimizer=SGD(1e300, clip_norm=clip_norm))
 
 

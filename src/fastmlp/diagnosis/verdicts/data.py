@@ -97,14 +97,14 @@ class UnscaledData(Verdict):
     def remedy(self, net: Net) -> str:
         if net(self.inputs) >= net.unscaled_targets:
             return (
-                "Standardise each input, X = (X - X.mean(axis=0)) / X.std(axis=0): the median of their standard "
-                f"deviations is {number(net.typical_input_spread)} and the largest is "
+                "Standardise each input, by standardize=True of the net or X = (X - X.mean(axis=0)) / X.std(axis=0): "
+                f"the median of their standard deviations is {number(net.typical_input_spread)} and the largest is "
                 f"{number(net.largest_input_spread)}, but each should be 1, with a mean of 0."
             )
         return (
-            f"Standardise the targets, y = (y - y.mean()) / y.std(): their spread is {number(net.target_spread)} "
-            f"and their mean {number(net.target_mean)}, where a net's first outputs are around 0 and 1. Scale "
-            "predictions back."
+            "Standardise the targets, by standardize=True of the net, or by y = (y - y.mean()) / y.std() and "
+            f"predictions scaled back: their spread is {number(net.target_spread)} and their mean "
+            f"{number(net.target_mean)}, where a net's first outputs are around 0 and 1."
         )
 
 

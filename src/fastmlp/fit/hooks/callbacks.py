@@ -41,5 +41,6 @@ class Callbacks(Hook):
         self._n_seen = net.epochs_done
         history = net.records.publish(net.epochs_done)
         net.copy_to_host()
-        answers = [callback(net.epochs_done - 1, history) for callback in self._callbacks]  # all of them are called
+        with net.params_in_units():
+            answers = [callback(net.epochs_done - 1, history) for callback in self._callbacks]  # all of them are called
         return "callback" if any(isinstance(answer, (bool, np.bool_)) and answer for answer in answers) else ""

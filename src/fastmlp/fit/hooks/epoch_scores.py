@@ -79,7 +79,8 @@ class Measure(Hook):
         for subset, data in (("training", training), ("validation", task.held_out)):
             if data is not None:
                 functions = {kind: OutputFunction(net, data, kind) for kind in set(self._takes_logits.values())}
-                self._subsets[subset] = functions, metric_samples(data, task.network)
+                samples = metric_samples(data, task.network)
+                self._subsets[subset] = functions, samples._replace(y_true=self._in_units(samples.y_true))
         self._values = {subset: {name: np.empty(net.n_epochs) for name in task.metrics} for subset in self._subsets}
         self.n_measured = 0
         net.records.metrics = self
@@ -97,10 +98,14 @@ class Measure(Hook):
         for subset, (functions, samples) in self._subsets.items():
             outputs = {logits: function() for logits, function in functions.items()}
             for name, metric in self._metrics.items():
-                y_pred = outputs[self._takes_logits[name]]
+                y_pred = self._in_units(outputs[self._takes_logits[name]])
                 with np.errstate(all="ignore"):  # the fit handles a loss that is not finite
                     self._values[subset][name][epoch] = metric(samples, y_pred)
         self.n_measured = epoch + 1
+
+    def _in_units(self, Y: np.ndarray) -> np.ndarray:
+        units = self._net.task.units
+        return Y if units is None else units.of_targets(Y, self._net.number)
 
     def close(self) -> None:
         """Release the buffers: those last that the next fit asks for first."""
