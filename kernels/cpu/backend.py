@@ -19,11 +19,13 @@ from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 
-from ..formulas.update_rules import LEVENBERG_MARQUARDT
+from ..formulas.update_rules import LBFGS, LEVENBERG_MARQUARDT, MOST_STATE
 from ..jit.call import call
 from ..structs import (
     EVALUATION_CHUNK_ROWS,
+    DIVERGED,
     LANES,
+    NO_UPDATE,
     UNROLLED_ALWAYS,
     UNROLLED_NEVER,
     Choice,
@@ -38,7 +40,7 @@ from . import allocation
 from .allocation import Workspace
 from .allocation import make_workspace as make_workspace
 from .population.run import PopulationRun as PopulationRun
-from .single_net import levenberg_marquardt
+from .single_net import lbfgs, levenberg_marquardt
 from .threads.thread_team import ThreadTeam as ThreadTeam
 from .unrolled import compiled as unrolled_code
 from .workspace import LOSS_COLUMN, N_CORRECT_COLUMN, SUMS, LayerwiseWorkspace
@@ -92,7 +94,7 @@ EVALUATE = {
     family: TRAIN[family].replace("train", "evaluate") for family in ("batch_simd_4", "batch_simd_16", "layerwise")
 }
 FAMILIES = tuple(TRAIN)
-TRAIN_NETS = {  # by whether the rule is Levenberg-Marquardt's, and whether blocks have LANES nets
+TRAIN_NETS = {  # by whether the rule is of second order, and whether blocks have LANES nets
     (False, True): "cpu.population.train.train",
     (False, False): "cpu.population.train.train_unrolled",
     (True, True): "cpu.population.train.train_second_order",
@@ -132,6 +134,24 @@ def train(
             return workspace.order
 
         return levenberg_marquardt.train(net, data, config, state, draw_order, first, n)
+    if config.rule == LBFGS:
+        scratch = TrainState(
+            params=np.empty_like(state.params),
+            grads=state.grads,
+            state=state.state[: MOST_STATE * state.params.size],
+            epoch_loss=np.empty(1),
+            epoch_accuracy=np.empty(1),
+            scalars=np.zeros_like(state.scalars),
+        )
+        without_step = config._replace(rule=NO_UPDATE, factors=np.ones(1), layered=False)
+
+        def evaluate_at(params: np.ndarray) -> tuple[float, float, np.ndarray]:
+            scratch.params[:], scratch.scalars[:] = params, 0.0
+            train(choice, team, net, data, without_step, scratch, workspace, 0, 1)
+            loss = np.inf if scratch.scalars[0, DIVERGED] else float(scratch.epoch_loss[0])
+            return loss, float(scratch.epoch_accuracy[0]), scratch.grads
+
+        return lbfgs.train(net, config, state, evaluate_at, first, n)
     if variant.unrolled != UNROLLED_NEVER and (
         address := unrolled_code.address_of_net(net, config, dtype, variant.unrolled == UNROLLED_ALWAYS)
     ):
@@ -203,7 +223,7 @@ def train_nets(
     """Train the blocks of `run` for n more epochs, or until no net of nets.members is left."""
     run.n_members = nets.n_members
     team.run_each(
-        TRAIN_NETS[config.rule == LEVENBERG_MARQUARDT, run.blocks[0].lanes == LANES],
+        TRAIN_NETS[config.rule in (LEVENBERG_MARQUARDT, LBFGS), run.blocks[0].lanes == LANES],
         nets.params.dtype,
         [(net, data, config, criteria, nets, held_out, block, run.queue, n) for block in run.blocks],
     )

@@ -230,7 +230,7 @@ class LaneBlock(NamedTuple):
     words: np.ndarray  # uint64 (BLOCK,), scratch of the permutation
     p: np.ndarray  # (n_params, lanes)
     g: np.ndarray  # (n_params, lanes), the gradient
-    state: np.ndarray  # (MOST_STATE, n_params, lanes)
+    state: np.ndarray  # (n_state_rows, n_params, lanes)
     safe_params: np.ndarray  # (n_params, lanes), parameters that gave a finite loss
     best_params: np.ndarray  # (n_params, lanes), parameters of the best epoch, where something is monitored
     hyper: np.ndarray  # (len(NET_HYPER), lanes)
@@ -255,7 +255,7 @@ class LaneBlock(NamedTuple):
     jacobian: np.ndarray  # (n_params, tile_rows, lanes)
     matrix: np.ndarray  # (n_params * (n_params + 1) / 2, lanes), lower triangle by rows
     trial: np.ndarray  # (n_params, lanes), parameters before a step that may be taken back
-    expected: np.ndarray  # (2, lanes), g^T d and d^T H d, from which the expected fall of the objective is computed
+    expected: np.ndarray  # (N_PAIRS + 1, lanes), products from which the expected fall of the objective is computed
     # int64 (1,), index one past the last record buffered; used where the lanes' nets are adjacent and record together
     records_end: np.ndarray
     records: np.ndarray  # (MAX_RECORDS, lanes), buffer of records that have not been written to nets.records

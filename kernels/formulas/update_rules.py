@@ -142,6 +142,7 @@ class Rule(NamedTuple):
     needs_full_batch: bool = False  # whether the rule compares consecutive gradients, which needs the same samples
     compares_loss: bool = False  # whether the rule reads h.loss_increased, which needs the objective of every step
     is_second_order: bool = False
+    needs_curvature: bool = False  # whether the rule needs the Gauss-Newton matrix
 
 
 RULES = (
@@ -154,13 +155,24 @@ RULES = (
     Rule("quickprop", quickprop, 2, needs_full_batch=True),
     Rule("rprop", rprop, 3, initial=(None, "learning_rate", None), needs_full_batch=True, compares_loss=True),
 )
-# Rules whose steps need second derivatives, so that they are no function of one parameter and its gradient.
-SECOND_ORDER = (Rule("levenbergmarquardt", None, 0, needs_full_batch=True, is_second_order=True),)
+# Rules whose steps need second derivatives, or estimates of them, so that they are no function of one parameter and its
+# gradient.
+N_PAIRS = 10  # changes of parameters and gradient from which L-BFGS estimates them, as many as in SciPy
+LBFGS_STATE = 2 + 2 * N_PAIRS
+SECOND_ORDER = (
+    Rule("levenbergmarquardt", None, 0, needs_full_batch=True, is_second_order=True, needs_curvature=True),
+    Rule("lbfgs", None, LBFGS_STATE, (None,) * LBFGS_STATE, needs_full_batch=True, is_second_order=True),
+)
 ALL_RULES = RULES + SECOND_ORDER
 CODES = {row.name: code for code, row in enumerate(ALL_RULES)}
-SGD, LEVENBERG_MARQUARDT = CODES["sgd"], CODES["levenbergmarquardt"]
+SGD, LEVENBERG_MARQUARDT, LBFGS = CODES["sgd"], CODES["levenbergmarquardt"], CODES["lbfgs"]
 BIAS_CORRECTED = tuple(code for code, row in enumerate(RULES) if row.bias_correction)
 # Code of the one rule that compares losses. CPU kernels compare a code with it, which is shorter code than a test of
 # membership; a second such rule is an error here until they make two comparisons.
 (LOSS_COMPARING,) = (code for code, row in enumerate(RULES) if row.compares_loss)
 MOST_STATE = max(row.n_state for row in RULES)
+
+
+def n_state_rows(rule: Rule) -> int:
+    """Return the number of vectors that hold the state of a rule: as many for all rules but L-BFGS."""
+    return max(MOST_STATE, rule.n_state)

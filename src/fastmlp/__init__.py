@@ -34,6 +34,7 @@ _MODULES = {
         "RMSprop",
         "Adagrad",
         "Quickprop",
+        "LBFGS",
         "LevenbergMarquardt",
         "Rprop",
     ),
@@ -83,6 +84,7 @@ if TYPE_CHECKING:
     from .loggers import CSVLogger as CSVLogger
     from .loggers import Logger as Logger
     from .mlp import MLP as MLP
+    from .optimizers import LBFGS as LBFGS
     from .optimizers import SGD as SGD
     from .optimizers import Adagrad as Adagrad
     from .optimizers import Adam as Adam

@@ -12,7 +12,7 @@ import numpy as np
 from ... import structs
 from ...formulas.counter_rng import BLOCK
 from ...formulas.update_rules import CODES as RULE_CODES
-from ...formulas.update_rules import MOST_STATE, Rule
+from ...formulas.update_rules import MOST_STATE, N_PAIRS, Rule, n_state_rows
 from ...structs import BETA1, BETA2, HYPER, LANES, NET_HYPER, Choice, NetSpec, PopulationState, SuspendedNets
 from ..unrolled.compiled import address_of_nets
 from ..workspace import EPOCH, FALSE_SHARING_GAP, INTERLEAVED_SAMPLES, LaneBlock, NetQueue, round_up
@@ -49,13 +49,12 @@ class PopulationRun:
         """
         rows, variant = choice.rows, choice.variant
         lanes, address = variant.lanes, 0
-        is_second_order = rule is not None and rule.is_second_order
         if rule is not None and variant.unrolled != structs.UNROLLED_NEVER:
             compiles = variant.unrolled == structs.UNROLLED_ALWAYS
             address = address_of_nets(net, RULE_CODES[rule.name], lanes, rows, dtype, compiles)
             if not address:  # the loops have another number of nets in a block
                 lanes = LANES
-        shapes = n_params, rows, n_samples if shuffle else 0, address, lanes, dtype, is_second_order
+        shapes = n_params, rows, n_samples if shuffle else 0, address, lanes, dtype, rule
         self._new_block = partial(_new_block, net, *shapes)
         self._blocks: list[LaneBlock] = []
         initial = [HYPER.index(x) + 1 if isinstance(x, str) else 0 for x in (rule.initial if rule is not None else ())]
@@ -121,7 +120,7 @@ def _new_block(
     address: int,
     lanes: int,
     dtype: np.dtype,
-    is_second_order: bool,
+    rule: Rule | None,
 ) -> LaneBlock:
     """Return an empty block of so many lanes.
 
@@ -129,7 +128,9 @@ def _new_block(
     rows : number of samples in a batch
     n_shuffled : number of samples in the data, 0 if they are not shuffled
     address : of the unrolled code of this architecture, 0 if there is none
+    rule : row of the update rule, None to evaluate
     """
+    needs_curvature = rule is not None and rule.needs_curvature
     sizes, drops = net.sizes.tolist(), bool((net.dropout > 0).any())
     n_units = sum(sizes)
     if address:
@@ -144,13 +145,13 @@ def _new_block(
         "y": sizes[-1] * tile,
         "weight": tile,
         **dict.fromkeys(("p", "g", "safe_params", "best_params"), n_params),
-        "state": MOST_STATE * n_params,
+        "state": (MOST_STATE if rule is None else n_state_rows(rule)) * n_params,
         "hyper": len(NET_HYPER),
         "records": structs.MAX_RECORDS,
-        "jacobian": n_params * tile * is_second_order,
-        "matrix": n_params * (n_params + 1) // 2 * is_second_order,
-        "trial": n_params * is_second_order,
-        "expected": 2 * is_second_order,
+        "jacobian": n_params * tile * needs_curvature,
+        "matrix": n_params * (n_params + 1) // 2 * needs_curvature,
+        "trial": n_params * needs_curvature,
+        "expected": N_PAIRS + 1,
         **dict.fromkeys(("factor", "loss", "n_correct", "n_correct_at_end", "last_loss"), 1),
         **dict.fromkeys(("monitored_value", "best_value", "flags"), 1),
     }
@@ -197,7 +198,7 @@ def _nets_of_block(block: LaneBlock, n_state: int, watches: bool) -> SuspendedNe
         best_epochs=block.best_epoch[used],
         clock=np.full(len(used), block.clock[EPOCH]),
         params=take(block.p),
-        state=take(block.state.reshape(MOST_STATE, -1)[:n_state]),
+        state=take(block.state[: n_state * block.p.size]),
         safe_params=take(block.safe_params),
         best_params=take(block.best_params if watches else block.best_params[:0]),
         powers=take(block.powers),

@@ -1,6 +1,6 @@
-"""Levenberg-Marquardt steps of the nets of a block, each in a lane: single_net/levenberg_marquardt.py has the method.
+"""Second-order steps of the nets of a block, each in a lane; single_net/ has the methods.
 
-The Gauss-Newton matrix is stored by rows, its lower triangle alone: the entry of parameters q and r <= q is number
+Levenberg-Marquardt: The Gauss-Newton matrix is stored by rows, its lower triangle alone: the entry of parameters q and r <= q is number
 q (q + 1) / 2 + r of block.matrix. block.powers has, per lane, the damping as a multiple of the initial one, and half of
 its next growth.
 """
@@ -13,6 +13,7 @@ from ...jit.decorators import helper, inline_helper, linked_helper
 from ...jit.intrinsics import dereference
 from ...simd.load_store import cast_like, fill, load, load_scalar, scalar_like, store
 from ...simd.vector import sqrt, where
+from ...formulas.update_rules import LEVENBERG_MARQUARDT
 from ...structs import DAMPING, L2, LEARNING_RATE, METRIC_NONE
 from ..single_net.column_passes import backward
 from ..single_net.levenberg_marquardt import LEAST_FACTOR, MOST_FACTOR, MOST_GROWTH
@@ -117,7 +118,8 @@ def add_curvature(net, nets, block, m, scale, adds):
 def gradient_and_curvature(task, request, tile, scale):
     """Do what gradient_by_loops does, and add a tile's part of the Gauss-Newton matrix."""
     gradient_by_loops(task, request, tile, scale)
-    add_curvature(task.refs.net, task.refs.nets, task.refs.block, tile.m, scale, tile.row > 0)
+    if task.config.rule == LEVENBERG_MARQUARDT:
+        add_curvature(task.refs.net, task.refs.nets, task.refs.block, tile.m, scale, tile.row > 0)
 
 
 @helper

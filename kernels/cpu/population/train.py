@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ... import structs
-from ...formulas.update_rules import LEVENBERG_MARQUARDT, LOSS_COMPARING, SGD
+from ...formulas.update_rules import LBFGS, LEVENBERG_MARQUARDT, LOSS_COMPARING, SGD
 from ...jit.decorators import inline_helper, kernel
 from ...jit.intrinsics import reference
 from ...simd.lanes import Lanes, with_lanes
@@ -26,6 +26,7 @@ from .epoch_end import SAFE_EVERY, EpochKind, check_nets, flush_records, save_sa
 from .evaluate import no_validation, validation_pass
 from .gradient import BatchRequest, gradient, shuffle_lanes
 from .gradient_loops import gradient_by_loops, no_gradient
+from .lbfgs import line_search_step
 from .parameter_update import penalties, plain_sgd_step, rule_step, settings_now
 from .scheduler import CONTIGUOUS_NETS, NO_NETS, fill_free_lanes
 from .second_order import damped_step, gradient_and_curvature
@@ -107,7 +108,7 @@ def mode_of_call(task, n_epochs):
         n_batches == 1,
         several_epochs,
         config.rule == SGD and no_extras,
-        config.rule == LOSS_COMPARING or config.rule == LEVENBERG_MARQUARDT,
+        config.rule == LOSS_COMPARING or config.rule == LEVENBERG_MARQUARDT or config.rule == LBFGS,
         has_goal,
         inverse_n_samples,
         scalar_like(block.p, criteria.stop_loss),
@@ -212,10 +213,19 @@ def step_of_rule(task, mode, batch, rows, objective):
         store(block.last_loss, 0, objective)
 
 
+@inline_helper
+def second_order_step(task, mode, batch, rows, objective):
+    """Make one step of a second-order rule for all lanes, as step_of_rule does."""
+    if task.config.rule == LBFGS:
+        line_search_step(task, mode, batch, rows, objective)
+    else:
+        damped_step(task, mode, batch, rows, objective)
+
+
 WITH_LOOPS = TemplateArguments(Lanes(structs.LANES), gradient_by_loops, validation_pass, step_of_rule)
 # There is much less to compile without validation, and without the loops for nets that have no unrolled code.
 UNROLLED = TemplateArguments(Lanes(UNROLLED_LANES), no_gradient, no_validation, step_of_rule)
-SECOND_ORDER = TemplateArguments(Lanes(structs.LANES), gradient_and_curvature, validation_pass, damped_step)
+SECOND_ORDER = TemplateArguments(Lanes(structs.LANES), gradient_and_curvature, validation_pass, second_order_step)
 
 
 @inline_helper

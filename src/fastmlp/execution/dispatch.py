@@ -16,6 +16,7 @@ import numpy as np
 
 from ..devices import Device, backend
 from ..kernels import structs
+from ..kernels.formulas.update_rules import Rule
 from ..kernels.structs import LANES, Choice, KernelVariant
 from ..network.spec import Network
 from ..runtime.memory_limits import memory_bytes
@@ -108,7 +109,7 @@ def choose_nets_family(
     streams: bool = False,
     shuffle: bool = True,
     precision: str = "exact",
-    is_second_order: bool = False,
+    rule: Rule | None = None,
 ) -> str:
     """Choose the family that trains the nets of a population.
 
@@ -119,10 +120,10 @@ def choose_nets_family(
     streams : whether the samples have no room on the device
     precision : a permission to round; nets in a thread or a block do not use it
     """
-    if is_second_order:
-        in_lanes = n_nets >= thresholds.SECOND_ORDER_LANES_FROM_NETS
-        is_small = network.layout.n_params <= thresholds.SECOND_ORDER_LANES_UP_TO_PARAMS
-        return "population_simd" if in_lanes and is_small else "one_by_one"
+    if rule is not None and rule.is_second_order:
+        from_nets, up_to_params = thresholds.SECOND_ORDER_LANES[rule.name]
+        in_lanes = n_nets >= from_nets and network.layout.n_params <= up_to_params
+        return "population_simd" if in_lanes else "one_by_one"
     if not device.is_host:
         if streams:
             return "one_by_one"
@@ -190,7 +191,8 @@ def choose_nets(
     samples = n_epochs * fit.n_samples
     if fit.is_second_order:
         variant = KernelVariant(lanes=LANES)
-        n_threads = lane_threads(network, n_members, LANES, samples * network.layout.n_params)
+        work = samples * (network.layout.n_params if fit.needs_curvature else 1)
+        n_threads = lane_threads(network, n_members, LANES, work)
         return Choice(family, n_threads, fit.batch_size, variant=variant)
     counted = samples if compiles else 0  # towards the work from which code is compiled
     variant = choose_nets_variant(network, device, n_members, validates, counted, compiles)
@@ -262,6 +264,7 @@ class NetsFit(NamedTuple):
     n_samples: int
     batch_size: int
     is_second_order: bool = False
+    needs_curvature: bool = False
 
 
 def choose_gpu_nets_variant(network: Network, n_nets: int, fit: NetsFit) -> KernelVariant:

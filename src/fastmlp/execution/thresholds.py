@@ -56,7 +56,8 @@ SHARDS_FROM_STEP = 300_000  # work of a step with samples as lanes (multiply-add
 STEP_PER_SHARD_THREAD = 600_000  # the same for each further thread
 
 # ---- nets that are trained by a second-order rule, in lanes or one by one: bench/log/second_order.md#lanes
-SECOND_ORDER_LANES_FROM_NETS, SECOND_ORDER_LANES_UP_TO_PARAMS = 4, 200
+# By rule: (number of nets from which they train in lanes, parameters of a net up to which they do)
+SECOND_ORDER_LANES = {"levenbergmarquardt": (4, 200), "lbfgs": (4, 1000)}
 
 # ---- populations in lanes or one by one: bench/studies/thresholds.py lanes,
 # bench/log/populations.md#lanes-or-one-by-one

@@ -62,7 +62,7 @@ class FitKeywords(TypedDict, total=False):
         Number of passes over the data.
     batch_size : int, "auto" or None, default "auto"
         Number of samples per step; None takes all in one batch. "auto" is min(200, n_samples), as in scikit-learn, or
-        all samples for Rprop, Quickprop and LevenbergMarquardt.
+        all samples for Rprop, Quickprop, LevenbergMarquardt and LBFGS.
     optimizer : str or Optimizer, default "adam"
         Name of one with its default settings, or an object such as `fastmlp.SGD(0.1)`. Names:
         {optimizers}.

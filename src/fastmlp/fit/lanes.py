@@ -184,7 +184,8 @@ def stop_criteria(task: FitTask, n_epochs: int) -> StopCriteria:
 def training_plan(task: FitTask, n_members: int, criteria: StopCriteria) -> PopulationPlan:
     """Return the plan by which n_members nets of the task are trained together."""
     network, n_samples, rule, limit = task.network, task.rows.n_samples, task.optimizer.rule, task.time_limit
-    fit = NetsFit(task.dtype.itemsize, rule.n_state, n_samples, task.batch_size, rule.is_second_order)
+    of_rule = rule.is_second_order, rule.needs_curvature
+    fit = NetsFit(task.dtype.itemsize, rule.n_state, n_samples, task.batch_size, *of_rule)
     compiles = limit is None or pays_to_compile(limit.seconds)
     validates = criteria.monitor in (MONITOR_VALIDATION_ACCURACY, MONITOR_VALIDATION_LOSS)
     population = task.whole.family, task.whole.n_nets, n_members, fit, criteria.n_epochs, validates, compiles

@@ -17,7 +17,7 @@ from ..devices import backend
 from ..execution.buffer_cache import buffers
 from ..execution.unrolled_code import pays_to_compile
 from ..history import History
-from ..kernels.formulas.update_rules import CODES, MOST_STATE
+from ..kernels.formulas.update_rules import CODES, n_state_rows
 from ..kernels.structs import DIVERGED, METRIC_NONE, STEPS_DONE, TrainConfig, aligned_zeros
 from ..schedules.checked_schedule import factors_at
 from .divergence import DivergenceGuard
@@ -76,7 +76,7 @@ class OneNet:
             self._carried_array = state.fitted(self.optimizer, len(padded), padded.dtype)
             self.carried = state.scalars
         elif not isinstance(task.rows, InMemory):
-            self._carried_array = aligned_zeros((MOST_STATE, len(padded)), padded.dtype)
+            self._carried_array = self._zero_state()
             self.optimizer.begin(self._carried_array)
 
     def close(self) -> None:
@@ -94,6 +94,10 @@ class OneNet:
         task = self.task
         return task.work / task.n_batches + (NUMPY_STEP if self.optimizer.rule.is_second_order else STEP)
 
+    def _zero_state(self) -> np.ndarray:
+        """Return zeros for an optimiser state."""
+        return aligned_zeros((n_state_rows(self.optimizer.rule), len(self.host_params)), self.host_params.dtype)
+
     # ---- blocks
 
     def set_block(self, block: Block) -> None:
@@ -107,7 +111,7 @@ class OneNet:
         self.data = plan.backend.place(block.data)
         state = self._carried_array
         if state is None:
-            state = plan.get_or_make("state", lambda: aligned_zeros((MOST_STATE, len(self.host_params)), plan.dtype))
+            state = plan.get_or_make("state", self._zero_state)
             self.optimizer.begin(state)
         records = self.records.loss, self.records.accuracy
         if not isinstance(self.task.rows, InMemory):  # of the block alone
@@ -277,7 +281,7 @@ class OneNet:
         if not self.shares_host_memory:
             self.host_params[:] = to_host(self.train_state.params)
             if self._carried_array is not None:
-                self._carried_array[:] = to_host(self.train_state.state).reshape(MOST_STATE, -1)
+                self._carried_array[:] = to_host(self.train_state.state).reshape(self._carried_array.shape)
         if state is not None and state.array is not None:
             state.scalars = self.train_state.scalars[0, CARRIED]
 
@@ -293,7 +297,7 @@ class OneNet:
         """Begin with these parameters, optimiser state and scalars, of a fit that goes on."""
         self.host_params[:] = params
         if self._carried_array is None:
-            self._carried_array = aligned_zeros((MOST_STATE, len(params)), params.dtype)
+            self._carried_array = self._zero_state()
         self._carried_array[: len(state)] = state
         self.carried, self._resumed_scalars = scalars[CARRIED], scalars
         if self.optimizer_state is not None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import counted
-from ..kernels.formulas.update_rules import ALL_RULES, CODES, MOST_STATE
+from ..kernels.formulas.update_rules import ALL_RULES, CODES, n_state_rows
 from ..kernels.structs import LAST_LOSS, POWER1, POWER2, aligned_zeros
 from ..optimizers import Optimizer
 
@@ -24,11 +24,11 @@ class OptimizerState:
 
     Parameters
     ----------
-    array : ndarray of shape (MOST_STATE, n_padded), optional
+    array : ndarray of shape (n, n_padded), optional
         State vectors of the update rule, which the first fit makes. Users write `OptimizerState()`.
     scalars : ndarray of shape (3,), optional
-        Powers of beta1 and beta2, or what the damping of LevenbergMarquardt is multiplied by and half of its next
-        growth; and the last loss.
+        Powers of beta1 and beta2, what the damping of LevenbergMarquardt is multiplied by and half of its next growth,
+        or the length of the next step of LBFGS and 2 after the first; and the last loss.
     rule : str, default ""
         Name of the update rule that the state belongs to.
     layer_sizes : tuple of int, default ()
@@ -49,7 +49,7 @@ class OptimizerState:
     True
     """
 
-    array: np.ndarray | None = None  # (MOST_STATE, n_padded)
+    array: np.ndarray | None = None  # (n_state_rows, n_padded)
     scalars: np.ndarray | None = None  # (3,), in the order of CARRIED
     rule: str = ""
     layer_sizes: tuple[int, ...] = ()
@@ -69,7 +69,7 @@ class OptimizerState:
 
         Returns
         -------
-        ndarray of shape (MOST_STATE, n_padded)
+        ndarray of shape (n, n_padded)
 
         Raises
         ------
@@ -77,7 +77,8 @@ class OptimizerState:
             If the state belongs to another update rule, number of parameters or dtype.
         """
         if self.array is None:
-            self.array, self.rule = aligned_zeros((MOST_STATE, n_padded), dtype), optimizer.rule.name
+            self.array = aligned_zeros((n_state_rows(optimizer.rule), n_padded), dtype)
+            self.rule = optimizer.rule.name
             optimizer.begin(self.array)
         elif (self.rule, self.array.shape[1], self.array.dtype) != (optimizer.rule.name, n_padded, dtype):
             raise ValueError(
@@ -99,7 +100,8 @@ class OptimizerState:
         self.rule, self.layer_sizes, self.scalars, stored, self.nets = state
         self.array = None
         if stored is not None:
-            self.array = aligned_zeros((MOST_STATE, stored.shape[1]), stored.dtype)
+            rule = ALL_RULES[CODES[self.rule]]
+            self.array = aligned_zeros((n_state_rows(rule), stored.shape[1]), stored.dtype)
             self.array[: len(stored)] = stored
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..kernels.formulas.update_rules import MOST_STATE
+from ..kernels.formulas.update_rules import n_state_rows
 from ..kernels.structs import ALL_EPOCHS, N_SCALARS, NONE_SUSPENDED, RUNNING, STEPS_DONE, UNCHECKED, SuspendedNets
 from .one_net import OneNet
 from .optimizer_state import CARRIED
@@ -44,7 +44,9 @@ def state_of_net(net: OneNet, hooks: Sequence[Hook]) -> Arrays:
         scalars[CARRIED] = net.train_state.scalars[0, CARRIED]
     arrays = {
         "params": net.copied(net.train_state.params),
-        "optimizer_state": net.copied(net.train_state.state).reshape(MOST_STATE, -1)[: net.optimizer.rule.n_state],
+        "optimizer_state": net.copied(net.train_state.state).reshape(-1, len(net.host_params))[
+            : net.optimizer.rule.n_state
+        ],
         "scalars": scalars,
         "loss": records.loss[:n].copy(),
         "accuracy": records.accuracy[:n].copy(),
@@ -242,7 +244,11 @@ def _net_forms(task: FitTask, state: Arrays) -> Forms:
         forms["scored"] = np.float64, (N_SCORED,)
     if "best_params" in state:
         forms["best_params"] = dtype, (n_padded,)
-    replayed = {"epoch": (np.int64, (1,)), "params": (dtype, (n_padded,)), "state": (dtype, (MOST_STATE * n_padded,))}
+    replayed = {
+        "epoch": (np.int64, (1,)),
+        "params": (dtype, (n_padded,)),
+        "state": (dtype, (n_state_rows(task.optimizer.rule) * n_padded,)),
+    }
     for prefix in ("replay.", "stretch."):
         if f"{prefix}epoch" in state:
             forms |= _named(prefix, replayed | {"scalars": (np.float64, (ANY, N_SCALARS))})

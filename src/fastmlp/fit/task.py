@@ -79,7 +79,7 @@ class FitTask:
 
     def __post_init__(self) -> None:
         work = float(self.rows.n_samples * self.network.layout.products)
-        if self.optimizer.rule.is_second_order:  # the product of the Jacobian, and the factorisation of each step
+        if self.optimizer.rule.needs_curvature:  # the product of the Jacobian, and the factorisation of each step
             n_params = self.network.layout.n_params
             work = work * n_params + self.n_batches * n_params**3
         made = {
@@ -91,6 +91,11 @@ class FitTask:
         vars(self).update({**self.keywords, **vars(self), **made})
         if self.optimizer.rule.is_second_order:
             check_second_order(self.optimizer, self.network, self.device)
+            if not self.optimizer.rule.needs_curvature and self.n_batches > 1:
+                raise ValueError(
+                    f"{type(self.optimizer).__name__} compares gradients of the same samples, but batch_size is "
+                    f"{self.batch_size:,} of {self.rows.n_samples:,} samples. Leave batch_size out."
+                )
 
     if TYPE_CHECKING:
 
@@ -123,7 +128,7 @@ class FitTask:
             with device.on():
                 streams = not backend(device).has_room_for_samples(self.rows.data.X.nbytes)
         shapes = self.network, n_nets, self.batch_size, device, self.dtype, streams, self.shuffle, self.precision
-        return dispatch.choose_nets_family(*shapes, self.optimizer.rule.is_second_order)
+        return dispatch.choose_nets_family(*shapes, self.optimizer.rule)
 
     @cached_property
     def _differs_per_net(self) -> bool:
@@ -229,16 +234,18 @@ def check_second_order(optimizer: Optimizer, network: Network, device: Device) -
             f"{name} trains on the CPU alone, but the device is {device.name!r}. Make the net with device='cpu' or "
             "'auto', or take another optimiser, such as fastmlp.Adam."
         )
+    if any(network.dropout):
+        raise ValueError(
+            f"{name} compares the loss before and after a step, which dropout makes random. Leave dropout out, or take "
+            "another optimiser, such as fastmlp.Adam."
+        )
+    if not optimizer.rule.needs_curvature:
+        return
     if loss.curvature is None:
         names = ", ".join(row.name for row in LOSSES if row.curvature is not None)
         raise ValueError(
             f"{name} needs a loss whose second derivative is above 0 ({names}), but the loss is {loss.name}. Take one "
             "of these, or another optimiser, such as fastmlp.Adam."
-        )
-    if any(network.dropout):
-        raise ValueError(
-            f"{name} compares the loss before and after a step, which dropout makes random. Leave dropout out, or take "
-            "another optimiser, such as fastmlp.Adam."
         )
     check_memory(
         3 * 8 * n_params**2,

@@ -37,6 +37,7 @@ ALIASES: dict[str, tuple[str, ...]] = {
         ("rms", ("rmsprop",)),
         ("irprop resilient", ("rprop",)),
         ("lm trainlm marquardt", ("levenbergmarquardt",)),
+        ("bfgs lbfgsb", ("lbfgs",)),
         ("mu", ("damping",)),
         ("1cycle onecyclelr", ("one_cycle",)),
         ("flatcos", ("flat_cosine",)),

@@ -62,13 +62,6 @@ def optimizer_from_name(name: object, learning_rate: float | None = None) -> Opt
             f"optimizer must be a name or an object, but it is the number {name}. A learning rate is an argument of "
             f"the optimiser: optimizer=fastmlp.SGD({name})."
         )
-    if isinstance(name, str) and name.lower().replace("-", "") in ("lbfgs", "lbfgsb", "bfgs"):
-        raise ValueError(
-            f"There is no optimizer {name!r}, since L-BFGS takes no steps of its own on batches. It is the solver of "
-            "MLPClassifier(solver='lbfgs') and MLPRegressor(solver='lbfgs'); a net is trained by "
-            "scipy.optimize.minimize(net.objective(X, y), net.params, jac=True, method='L-BFGS-B'). Or choose from: "
-            f"{', '.join(OPTIMIZERS)}."
-        )
     if not isinstance(name, str) or name.lower() not in OPTIMIZERS:
         raise unknown_name("optimizer", name, OPTIMIZERS)
     made = _with_defaults(name.lower())

@@ -239,7 +239,7 @@ class Optimizer:
 
         Parameters
         ----------
-        state : ndarray of shape (MOST_STATE, n_padded)
+        state : ndarray of shape (n, n_padded)
             Optimiser state, written.
         """
         for row, start in zip(state[: self.rule.n_state], self.rule.initial, strict=False):

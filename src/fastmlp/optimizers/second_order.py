@@ -9,6 +9,17 @@ from ..interface.docstrings import with_entries_of
 from .base import Optimizer
 
 
+def _refuse_unused(optimizer: Optimizer) -> None:
+    """Raise ValueError if an optimiser has settings that steps which the loss decides on have no use for."""
+    for name in ("weight_decay", "clip_norm", "learning_rate_factors"):
+        given = getattr(optimizer, name)
+        if given is not None and (not isinstance(given, (int, float)) or given != 0.0):
+            raise ValueError(
+                f"{type(optimizer).__name__} has no use for {name}: the loss decides on its steps. Leave {name} out; "
+                "the setting l2 of the net is a penalty that it minimises."
+            )
+
+
 @with_entries_of(Optimizer)
 @dataclass(frozen=True, repr=False)
 class LevenbergMarquardt(Optimizer):
@@ -64,13 +75,57 @@ class LevenbergMarquardt(Optimizer):
     def __post_init__(self):
         super().__post_init__()
         checked_setting("damping", self.damping, 0.0, open_low=True)
-        for name, given in (
-            ("weight_decay", self.weight_decay),
-            ("clip_norm", self.clip_norm),
-            ("learning_rate_factors", self.learning_rate_factors),
-        ):
-            if given is not None and (not isinstance(given, (int, float)) or given != 0.0):
-                raise ValueError(
-                    f"LevenbergMarquardt has no use for {name}: its damping decides on the steps. Leave {name} out; "
-                    "the setting l2 of the net is a penalty that it minimises."
-                )
+        _refuse_unused(self)
+
+
+@with_entries_of(Optimizer)
+@dataclass(frozen=True, repr=False)
+class LBFGS(Optimizer):
+    """L-BFGS: quasi-Newton steps with a line search. For full batches.
+
+    It reaches low losses in far fewer steps than first-order rules, for nets of any size; small nets reach them sooner
+    by LevenbergMarquardt. A step takes the time of one and a third to two gradients.
+
+    Parameters
+    ----------
+    learning_rate : float, default 1.0
+        Factor on the steps, above 0.
+
+    Notes
+    -----
+    With the gradient g of the mean loss, L2 penalty included::
+
+        step = length * H g
+        if the loss of params - step is lower by at least 1e-4 * step^T g:
+            params, length = params - step, 1
+        otherwise:
+            length = length * (0.1 to 0.5), by a parabola
+
+    where H, an estimate of the inverse of the second derivatives, comes from the last ten steps and changes of the
+    gradient; before the first, step = length * g / |g|. A step is multiplied by the learning rate and the factor of the
+    schedule. An epoch is a step, also one that is not made. batch_size, dropout, weight_decay, clip_norm and
+    learning_rate_factors are refused. Steps are for the CPU alone. Losses that are close to each other are compared,
+    for which float64 is better than float32.
+
+    `solver="lbfgs"` of estimators is SciPy's L-BFGS-B, whose line search is another one.
+
+    References
+    ----------
+    Nocedal 1980, "Updating quasi-Newton matrices with limited storage". Liu and Nocedal 1989, "On the limited memory
+    BFGS method for large scale optimization".
+
+    Examples
+    --------
+    >>> import fastmlp
+    >>> X, y = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
+    >>> net = fastmlp.MLP((2, 3, 1), hidden_activation="tanh", random_state=0)
+    >>> history = net.fit(X, y, epochs=100, optimizer="lbfgs")
+    >>> bool(history.loss[-1] < 1e-6)
+    True
+    """
+
+    learning_rate: float = 1.0
+
+    def __post_init__(self):
+        super().__post_init__()
+        _refuse_unused(self)

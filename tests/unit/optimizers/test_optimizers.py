@@ -220,9 +220,9 @@ def test_factors_of_layers_are_those_of_gradients_and_then_of_rates():
     np.testing.assert_array_equal(found, [1, 1, 1, 1, 1, 1, 2, 2])
 
 
-@pytest.mark.parametrize("name", ["lbfgs", "L-BFGS", "bfgs"])
-def test_l_bfgs_is_said_to_be_elsewhere(name):
-    with pytest.raises(ValueError, match=r"MLPClassifier\(solver='lbfgs'\) .*minimize\(net.objective\(X, y\)"):
+@pytest.mark.parametrize("name", ["L-BFGS", "bfgs"])
+def test_other_names_of_l_bfgs_are_known(name):
+    with pytest.raises(ValueError, match="lbfgs"):
         optimizer_from_name(name)
 
 
