@@ -82,7 +82,7 @@ OPTIONS = {
     "second order": Option(
         {"optimizer": LevenbergMarquardt(damping=0.1), "batch_size": 12}, on_disk=False, on_workers=False
     ),
-    "quasi-Newton": Option({"optimizer": "lbfgs"}, on_disk=False, on_workers=False),
+    "quasi-Newton": Option({"optimizer": "lbfgs", "batch_size": None}, on_disk=False, on_workers=False),
     "in order": Option({"shuffle": False, "schedule": "one_cycle"}, longer=False, on_workers=False),
     "schedules": Option(
         {"schedule": "cosine", "optimizer": AdamW(0.01, learning_rate_factors={"biases": 0.5})},

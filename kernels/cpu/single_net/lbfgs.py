@@ -66,14 +66,14 @@ def train(
             return
         remember(memory, params, now.gradient, scalars[POWER2] > 1.5)
         direction = direction_of(memory, now.gradient)
-        length = scalars[POWER1]
-        rate = config.hyper[LEARNING_RATE] * length * config.factors[t]
+        length = float(scalars[POWER1])
+        rate = float(config.hyper[LEARNING_RATE] * length * config.factors[t])
         fall = rate * float(now.gradient @ direction)
-        trial = evaluation((params - rate * direction).astype(params.dtype))
+        there = params - rate * direction
+        trial = evaluation(there)
         state.epoch_loss[first + t], state.epoch_accuracy[first + t] = now.loss, now.accuracy
         if fall > 0.0 and trial.objective <= now.objective - SUFFICIENT * fall:
-            params -= (rate * direction).astype(params.dtype)
-            now, length = trial, 1.0
+            params[:], now, length = there, trial, 1.0
         else:
             gap = trial.objective - now.objective + fall
             cut = 0.5 * fall / gap if gap > 0.0 else MOST_CUT
