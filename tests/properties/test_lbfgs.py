@@ -162,6 +162,15 @@ def test_fits_in_two_parts_are_one_fit(rng, tmp_path):
     np.testing.assert_array_equal(once.params, resumed.params)
 
 
+def test_buffers_of_a_fit_by_another_rule_are_too_small(rng):
+    X, y = rng.normal(size=(N, 2)), rng.normal(size=(N, 1))
+    fresh, after = (MLP((2, 13, 1), dtype="float64", random_state=0) for _ in range(2))
+    fresh.fit(X, y, epochs=9, optimizer="lbfgs")
+    after.fit(X, y, epochs=2, batch_size=None)
+    after.reset().fit(X, y, epochs=9, optimizer="lbfgs")
+    np.testing.assert_array_equal(fresh.params, after.params)
+
+
 @both
 def test_losses_never_rise(kind, rng):
     X, y = rng.normal(size=(N, 3)) * 50, rng.normal(size=(N, 2)) * 1e3

@@ -111,7 +111,7 @@ class OneNet:
         self.data = plan.backend.place(block.data)
         state = self._carried_array
         if state is None:
-            state = plan.get_or_make("state", self._zero_state)
+            state = plan.get_or_make(f"state of {n_state_rows(self.optimizer.rule)} rows", self._zero_state)
             self.optimizer.begin(state)
         records = self.records.loss, self.records.accuracy
         if not isinstance(self.task.rows, InMemory):  # of the block alone

@@ -19,6 +19,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:The time of the fit was over"),
     pytest.mark.filterwarnings("ignore::fastmlp.DivergenceWarning"),
 ]
+FULL_BATCHES = "full batches", "quasi-Newton"
 SHORT = 5  # epochs
 LONGER = [  # attempts of nets on workers are not kept when they end
     (kind, option)
@@ -67,7 +68,7 @@ def test_a_fit_that_is_killed_twice_goes_on_to_the_same_bits(kind, option, tmp_p
 def test_an_interrupted_fit_goes_on_to_the_same_bits(kind, option, tmp_path, monkeypatch):
     """Ctrl-C comes within the second epoch of a net, or after the fifth of nets in lanes."""
     path = tmp_path / "run.ckpt"
-    interrupt(5 if KINDS[kind].lanes or option == "full batches" else 14, monkeypatch, kind, option, path)
+    interrupt(5 if KINDS[kind].lanes or option in FULL_BATCHES else 14, monkeypatch, kind, option, path)
     assert_goes_on(kind, option, path, whole(kind, option))
 
 
@@ -75,7 +76,7 @@ def test_an_interrupted_fit_goes_on_to_the_same_bits(kind, option, tmp_path, mon
 def test_the_same_call_goes_on_after_a_time_limit(kind, option, tmp_path, monkeypatch):
     """The limit is the time of a call, and that of nets one by one holds one net with all its attempts."""
     expected = whole(kind, option)
-    n_steps = 1 if option == "full batches" else 9
+    n_steps = 1 if option in FULL_BATCHES else 9
     KernelClock(monkeypatch, step=0.18 / n_steps, epoch_of_nets=0.1)
     path, limit, reasons = tmp_path / "run.ckpt", 2.5 if KINDS[kind].n_nets else 0.9, []
     while not reasons or "time_limit" in reasons[-1]:
