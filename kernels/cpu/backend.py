@@ -22,8 +22,8 @@ import numpy as np
 from ..formulas.update_rules import LBFGS, LEVENBERG_MARQUARDT, MOST_STATE
 from ..jit.call import call
 from ..structs import (
-    EVALUATION_CHUNK_ROWS,
     DIVERGED,
+    EVALUATION_CHUNK_ROWS,
     LANES,
     NO_UPDATE,
     UNROLLED_ALWAYS,

@@ -1,19 +1,19 @@
 """Second-order steps of the nets of a block, each in a lane; single_net/ has the methods.
 
-Levenberg-Marquardt: The Gauss-Newton matrix is stored by rows, its lower triangle alone: the entry of parameters q and r <= q is number
-q (q + 1) / 2 + r of block.matrix. block.powers has, per lane, the damping as a multiple of the initial one, and half of
-its next growth.
+Levenberg-Marquardt: the Gauss-Newton matrix is stored by rows, its lower triangle alone: the entry of parameters q and
+r <= q is number q (q + 1) / 2 + r of block.matrix. block.powers has, per lane, the damping as a multiple of the initial
+one, and half of its next growth.
 """
 
 from __future__ import annotations
 
 from ...formulas.activations import IDENTITY, SOFTMAX
 from ...formulas.losses import loss_curvature
+from ...formulas.update_rules import LEVENBERG_MARQUARDT
 from ...jit.decorators import helper, inline_helper, linked_helper
 from ...jit.intrinsics import dereference
 from ...simd.load_store import cast_like, fill, load, load_scalar, scalar_like, store
 from ...simd.vector import sqrt, where
-from ...formulas.update_rules import LEVENBERG_MARQUARDT
 from ...structs import DAMPING, L2, LEARNING_RATE, METRIC_NONE
 from ..single_net.column_passes import backward
 from ..single_net.levenberg_marquardt import LEAST_FACTOR, MOST_FACTOR, MOST_GROWTH

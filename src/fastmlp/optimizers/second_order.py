@@ -102,8 +102,8 @@ class LBFGS(Optimizer):
             length = length * (0.1 to 0.5), by a parabola
 
     where H, an estimate of the inverse of the second derivatives, comes from the last ten steps and changes of the
-    gradient; before the first, step = length * g / norm(g). A step is multiplied by the learning rate and the factor of the
-    schedule. An epoch is a step, also one that is not made. batch_size, dropout, weight_decay, clip_norm and
+    gradient; before the first, step = length * g / norm(g). A step is multiplied by the learning rate and the factor of
+    the schedule. An epoch is a step, also one that is not made. batch_size, dropout, weight_decay, clip_norm and
     learning_rate_factors are refused. Steps are for the CPU alone. Losses that are close to each other are compared,
     for which float64 is better than float32.
 
