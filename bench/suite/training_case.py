@@ -150,6 +150,8 @@ class TrainingCase:
         return {"FLOP": self.flop_per_step * steps, "B of update": of_update * steps}
 
     def thread_settings(self, cpus: int) -> tuple[int, ...]:
+        if self.n_nets and not self.threads:  # nets are shared out once, without a barrier at each step
+            return (1,) if self.n_nets < 1000 else (cpus,)
         return self.threads or thread_settings(self.flop_per_step, cpus)
 
     def head(self, n_steps: int) -> TrainingCase:

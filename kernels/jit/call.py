@@ -17,14 +17,13 @@ from functools import lru_cache
 from importlib import import_module
 from itertools import pairwise
 from struct import Struct
-from threading import RLock
 from typing import Any, NamedTuple
 
 import numpy as np
 from llvmlite import binding
 
 from ..system import interrupts
-from ..system.fork_lock import hold_while_forking
+from ..system.fork_lock import FORK_LOCK
 from . import object_cache
 from .compile_time import notify_listeners, timed
 from .decorators import ENTRY, MOST_ROWS, Kernel
@@ -37,7 +36,6 @@ _functions: dict[str, Loaded] = {}  # by their names on disk
 _tables: dict[str, Table] = {}  # by their symbols
 _linked: set[str] = set()  # symbols of functions that machine code finds by name
 _addresses: set[int] = set()  # of all functions that are loaded
-_lock = hold_while_forking(RLock())
 NOTICE = "Interrupted. A kernel is being compiled and kept, which takes up to half a minute; then this ends."
 
 
@@ -154,7 +152,7 @@ def compiled_kernel(kernel: str | Kernel, kind: Any, arguments: Sequence[Any]) -
     """
     compiled = _entries.get((kernel, kind))
     if compiled is None:
-        with timed(), _lock, interrupts.deferred(NOTICE):
+        with timed(), FORK_LOCK, interrupts.deferred(NOTICE):
             compiled = _entries.get((kernel, kind))
             if compiled is None:
                 _check_fields(arguments)
@@ -169,7 +167,8 @@ def compiled_kernel(kernel: str | Kernel, kind: Any, arguments: Sequence[Any]) -
         assert present == compiled.signature, f"{kernel} was compiled for {compiled.signature}, but {present} came"
     for table, place in compiled.tables:
         for code in table.missing(arguments[place]):
-            load_row(table, code)
+            with FORK_LOCK:  # it imports the module of the row
+                load_row(table, code)
     return compiled
 
 
@@ -285,7 +284,7 @@ def load_function(name: str, compiled: Callable[[], ObjectFile]) -> Loaded:
 
     Ctrl-C is handled after the function is loaded, or while this thread waits for another process to compile it.
     """
-    with timed(), _lock, interrupts.deferred(NOTICE):
+    with timed(), FORK_LOCK, interrupts.deferred(NOTICE):
         loaded = _functions.get(name)
         if loaded is None:
             content = object_cache.read(name)

@@ -1,4 +1,4 @@
-"""Locks that survive a fork.
+"""The lock that a fork waits for.
 
 The child has only the thread that forked, so a lock held by another thread would never be released there.
 """
@@ -8,13 +8,16 @@ from __future__ import annotations
 import logging  # noqa: F401  # see below
 import os
 import threading
-from typing import Any
 
-PATIENCE = 120.0  # seconds for which a fork waits for a lock; longer than any kernel takes to compile
+PATIENCE = 120.0  # seconds for which a fork waits for the lock; longer than any kernel takes to compile
+
+# Held while parts of this package are imported on first use, and while a kernel is compiled or loaded. It is one lock,
+# made before the first fit: a fork that waits for an import would not know of a lock that the imported module makes.
+FORK_LOCK = threading.RLock()
 
 
-def hold_while_forking(lock: Any) -> Any:
-    """Return the lock, registered so that a fork waits until no other thread holds it; it is free in the child.
+def _hold_while_forking() -> None:
+    """Register the lock: a fork waits until no other thread holds it, and it is free in the child.
 
     A fresh lock in the child would not be enough. The lock protects Numba and LLVM while another thread uses them: they
     have locks of their own, as does every module being imported, for which the child would wait, and half-filled
@@ -28,23 +31,22 @@ def hold_while_forking(lock: Any) -> Any:
     held: list[bool] = []  # used only by the forking thread: the others wait for the lock
 
     def acquire() -> None:
-        if lock.acquire(timeout=PATIENCE):
+        if FORK_LOCK.acquire(timeout=PATIENCE):
             held.append(True)
 
     def release() -> None:
         if held:
             held.pop()
-            lock.release()
+            FORK_LOCK.release()
 
     def free() -> None:
         if held:
             release()
         else:
-            lock._at_fork_reinit()  # as the standard library does with its own locks
+            FORK_LOCK._at_fork_reinit()  # type: ignore[attr-defined]  # as the standard library does with its own locks
 
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(before=acquire, after_in_parent=release, after_in_child=free)
-    return lock
 
 
-IMPORTING = hold_while_forking(threading.RLock())  # held while parts of this package are imported on first use
+_hold_while_forking()

@@ -110,9 +110,9 @@ def __getattr__(name: str) -> Any:
         return _all()
     if name not in _HOME:
         raise AttributeError(f"module 'fastmlp' has no attribute {name!r}")
-    from .kernels.system.fork_lock import IMPORTING  # here: a process that trains nothing does without it
+    from .kernels.system.fork_lock import FORK_LOCK  # here: a process that trains nothing does without it
 
-    with IMPORTING:  # a child process would wait for ever for a module that a thread of its parent imports
+    with FORK_LOCK:  # a child process would wait for ever for a module that a thread of its parent imports
         module = import_module(f".{_HOME[name]}", __name__)
     value = globals()[name] = getattr(module, name, module)
     return value

@@ -196,11 +196,13 @@ def _import_backend(kind: str) -> ModuleType:
     Ctrl-C and forks of other threads wait: a library whose import was cut off may stay half imported, and a child
     process would wait for ever for an import that a thread of its parent has begun.
     """
-    from .kernels.system import interrupts
-    from .kernels.system.fork_lock import IMPORTING
+    from .kernels.system.fork_lock import FORK_LOCK
 
-    with IMPORTING, interrupts.deferred():
-        return importlib.import_module(f"fastmlp.kernels.{kind}.backend")
+    with FORK_LOCK:
+        from .kernels.system import interrupts
+
+        with interrupts.deferred():
+            return importlib.import_module(f"fastmlp.kernels.{kind}.backend")
 
 
 def device_of(values: Any) -> str | None:

@@ -17,7 +17,6 @@ import inspect
 import operator
 import re
 import textwrap
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from itertools import pairwise
@@ -33,11 +32,8 @@ from ...formulas.losses import LOSSES
 from ...formulas.unrolled_program import DIFFERENCE, PRODUCT, SUM, Operand, program
 from ...formulas.update_rules import HUGE_SCALE, MOST_STATE, RULES, StepSettings
 from ...simd import elementary, vector
-from ...system.fork_lock import hold_while_forking
+from ...system.fork_lock import FORK_LOCK
 from .structs import POSITIONS
-
-# Two threads in ast.parse at the same time can cause a SystemError (CPython issue 106905).
-PARSING = hold_while_forking(threading.Lock())
 
 CALLS = {
     getattr(module, name): f"elementary::{name}"
@@ -88,7 +84,7 @@ class _Printer:
     def __init__(self, function: Callable, kind: str = "T"):
         self.function, self.kind = function, kind
         self.names = list(inspect.signature(function).parameters)
-        with PARSING:
+        with FORK_LOCK:  # two threads in ast.parse can cause a SystemError (CPython issue 106905)
             [tree] = ast.parse(textwrap.dedent(inspect.getsource(function))).body
         assert isinstance(tree, ast.FunctionDef)
         *self.steps, self.end = tree.body[1:] if ast.get_docstring(tree) is not None else tree.body

@@ -20,6 +20,7 @@ from ..history import History
 from ..kernels.formulas.counter_rng import fit_seed, fit_seeds
 from ..kernels.jit.compile_time import Stopwatch, notices
 from ..kernels.structs import DIVERGED_NET, RUNNING, Samples
+from ..kernels.system.fork_lock import FORK_LOCK
 from ..optimizers.batch_size import batch_rows
 from ..population_result import PopulationResult
 from ..runtime.ctrl_c import StopFlag, stop_flag
@@ -117,7 +118,8 @@ def _task_of(
     n_records = 0 if pop is not None else (2 + len(keywords["metrics"])) * (1 if held_out is None else 2)
     check_epochs(epochs, -(-rows.n_samples // batch_size), n_records)
     if keywords["monitor"]:
-        from ..diagnosis.monitor import Monitor  # takes longer to import than all the rest
+        with FORK_LOCK:
+            from ..diagnosis.monitor import Monitor  # takes longer to import than all the rest
 
         monitor = Monitor(network, rows.shown, epochs, None if pop is None else rows.strides)
     # device
