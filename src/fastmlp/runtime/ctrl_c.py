@@ -7,6 +7,7 @@ of the main thread, where Python delivers no signals.
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]  # `signal` searches enumerations: a twentieth of a short fit
 import signal
 import threading
 from collections.abc import Iterator
@@ -45,29 +46,32 @@ class _OfThread(threading.local):
 _here = _OfThread()
 
 
-@contextmanager
-def stop_flag() -> Iterator[StopFlag]:
-    """Context in which Ctrl-C sets the flag that it yields; inside another one, the flag is that of the outer one."""
-    if _here.flag is not None:
-        yield _here.flag
-        return
-    flag = StopFlag()
-    takes_signals = (
-        signal.getsignal(signal.SIGINT) is signal.default_int_handler
-        and threading.current_thread() is threading.main_thread()
-    )
-    if takes_signals:
-        signal.signal(signal.SIGINT, flag.on_signal)
-    _here.flag, error_settings = flag, np.geterr()
-    try:
-        yield flag
-    except BaseException:
-        np.seterr(**error_settings)  # a second Ctrl-C within np.errstate would leave other ones
-        raise
-    finally:
+class stop_flag:  # a context manager; one by contextlib takes longer than it does
+    """Context in which Ctrl-C sets the flag that it returns; inside another one, the flag is that of the outer one."""
+
+    def __enter__(self) -> StopFlag:
+        outer, self._takes_signals = _here.flag, False
+        self._is_inner = outer is not None
+        if outer is not None:
+            return outer
+        flag, self._error_settings = StopFlag(), np.geterr()
+        if (
+            _signal.getsignal(signal.SIGINT) is signal.default_int_handler
+            and threading.current_thread() is threading.main_thread()
+        ):
+            self._takes_signals = True
+            _signal.signal(signal.SIGINT, flag.on_signal)
+        _here.flag = flag
+        return flag
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if self._is_inner:
+            return
+        if kind is not None:
+            np.seterr(**self._error_settings)  # a second Ctrl-C within np.errstate would leave other ones
         _here.flag = None
-        if takes_signals:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+        if self._takes_signals:
+            _signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def raise_if_stopped() -> None:
