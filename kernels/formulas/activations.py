@@ -1,6 +1,7 @@
 """Activations: one table row each.
 
-The position of a row in ACTIVATIONS is its code; kernels, CUDA source and tests are derived from the table.
+The position of a row in ACTIVATIONS is its code; kernels, CUDA source and tests are derived from the table. own_rows.py
+appends the formulas of a program.
 
 `value(z)` maps a unit's pre-activation to its output. The parameter of `derivative` says what must be stored until the
 backward pass: `derivative(a)` uses the output alone; with `derivative(z)`, the pre-activation is stored too.
@@ -14,7 +15,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from math import inf
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..jit.decorators import formula
 from . import numpy_math
@@ -165,7 +166,7 @@ def exponential_derivative(a):
     return a
 
 
-class Activation(NamedTuple):
+class ActivationRow(NamedTuple):
     name: str
     value: Callable
     derivative: Callable
@@ -174,30 +175,37 @@ class Activation(NamedTuple):
     init: str = "glorot_uniform"  # the initialiser that init="auto" chooses for layers with this activation
     hidden: bool = True  # False: an output activation only
     offset: float = 0.0  # constant by which `derivative` deliberately exceeds the true derivative
+    digest: str = ""  # of an own formula
+    own: Any = None  # what an own formula is made from (own_rows.py)
 
     @property
     def needs_z(self) -> bool:
         return "z" in inspect.signature(self.derivative).parameters
 
+    @property
+    def symbol(self) -> str:
+        """The name in generated code: own formulas may have the same name."""
+        return f"{self.name}_{self.digest}" if self.digest else self.name
 
-ACTIVATIONS = (
-    Activation("identity", identity, identity_derivative, -inf, inf),
-    Activation("sigmoid", sigmoid, sigmoid_derivative, 0.0, 1.0),
-    Activation("tanh", tanh, tanh_derivative, -1.0, 1.0),
-    Activation("relu", relu, relu_derivative, 0.0, inf, init="he_uniform"),
-    Activation("leaky_relu", leaky_relu, leaky_relu_derivative, -inf, inf, init="he_uniform"),
-    Activation("elu", elu, elu_derivative, -1.0, inf, init="he_uniform"),
-    Activation("selu", selu, selu_derivative, -SELU_SCALE * SELU_ALPHA, inf, init="lecun_normal"),
-    Activation("gelu", gelu, gelu_derivative, -0.17, inf, init="he_uniform"),
-    Activation("silu", silu, silu_derivative, -0.2785, inf, init="he_uniform"),
-    Activation("softplus", softplus, softplus_derivative, 0.0, inf, init="he_uniform"),
-    Activation("softsign", softsign, softsign_derivative, -1.0, 1.0),
-    Activation("symmetric_sigmoid", symmetric_sigmoid, symmetric_sigmoid_derivative, -0.5, 0.5),
-    Activation("fahlman_sigmoid", symmetric_sigmoid, fahlman_sigmoid_derivative, -0.5, 0.5, offset=PRIME_OFFSET),
-    Activation("exponential", exponential, exponential_derivative, 0.0, inf, hidden=False),
+
+ACTIVATIONS = [
+    ActivationRow("identity", identity, identity_derivative, -inf, inf),
+    ActivationRow("sigmoid", sigmoid, sigmoid_derivative, 0.0, 1.0),
+    ActivationRow("tanh", tanh, tanh_derivative, -1.0, 1.0),
+    ActivationRow("relu", relu, relu_derivative, 0.0, inf, init="he_uniform"),
+    ActivationRow("leaky_relu", leaky_relu, leaky_relu_derivative, -inf, inf, init="he_uniform"),
+    ActivationRow("elu", elu, elu_derivative, -1.0, inf, init="he_uniform"),
+    ActivationRow("selu", selu, selu_derivative, -SELU_SCALE * SELU_ALPHA, inf, init="lecun_normal"),
+    ActivationRow("gelu", gelu, gelu_derivative, -0.17, inf, init="he_uniform"),
+    ActivationRow("silu", silu, silu_derivative, -0.2785, inf, init="he_uniform"),
+    ActivationRow("softplus", softplus, softplus_derivative, 0.0, inf, init="he_uniform"),
+    ActivationRow("softsign", softsign, softsign_derivative, -1.0, 1.0),
+    ActivationRow("symmetric_sigmoid", symmetric_sigmoid, symmetric_sigmoid_derivative, -0.5, 0.5),
+    ActivationRow("fahlman_sigmoid", symmetric_sigmoid, fahlman_sigmoid_derivative, -0.5, 0.5, offset=PRIME_OFFSET),
+    ActivationRow("exponential", exponential, exponential_derivative, 0.0, inf, hidden=False),
     # The value of softmax needs its whole row. Each device's loss loop computes it by hand, starting from logits.
-    Activation("softmax", identity, identity_derivative, 0.0, 1.0, hidden=False),
-)
+    ActivationRow("softmax", identity, identity_derivative, 0.0, 1.0, hidden=False),
+]
 CODES = {row.name: code for code, row in enumerate(ACTIVATIONS)}
 SOFTMAX = CODES["softmax"]
 IDENTITY = CODES["identity"]

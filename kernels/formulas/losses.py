@@ -1,4 +1,4 @@
-"""Losses: one table row each. The position of a row in LOSSES is its code.
+"""Losses: one table row each. The position of a row in LOSSES is its code; own_rows.py appends those of a program.
 
 `value(z, a, y, c)` is the loss of one output, where z is the logit, a the output activation of z, y the target, c the
 loss's own constant, which is 0 for losses without one. `delta(a, y, c)` is the derivative of `value`. If
@@ -111,7 +111,7 @@ def output_curvature(z, a, y, c):
     return a
 
 
-class Loss(NamedTuple):
+class LossRow(NamedTuple):
     name: str
     value: Callable
     delta: Callable
@@ -122,28 +122,32 @@ class Loss(NamedTuple):
     targets: tuple[float, float] = (float("-inf"), float("inf"))  # range of valid targets y
     # (z, a, y, c): derivative of `delta`, for Gauss-Newton steps; None if it may be 0 or less
     curvature: Callable | None = None
+    digest: str = ""  # of an own formula
+    own: Any = None  # what an own formula is made from (own_rows.py)
+
+    @property
+    def symbol(self) -> str:
+        """The name in generated code: own formulas may have the same name."""
+        return f"{self.name}_{self.digest}" if self.digest else self.name
 
 
 UNIT = 0.0, 1.0
-LOSSES = (
-    Loss("squared_error", squared_error, squared_error_delta, (), False, curvature=constant_curvature),
-    Loss(
+LOSSES = [
+    LossRow("squared_error", squared_error, squared_error_delta, (), False, curvature=constant_curvature),
+    LossRow(
         "binary_cross_entropy", binary_cross_entropy, logit_delta, ("sigmoid",), True, "", 1.0, UNIT, sigmoid_curvature
     ),
-    Loss(
+    LossRow(
         "softmax_cross_entropy", softmax_cross_entropy, logit_delta, ("softmax",), True, "", 1.0, UNIT, output_curvature
     ),
-    Loss("absolute_error", absolute_error, absolute_error_delta, (), False),
-    Loss("huber", huber, huber_delta, (), False, constant="huber_delta"),
-    Loss("atanh_error", atanh_error, atanh_error_delta, ("symmetric_sigmoid", "fahlman_sigmoid", "sigmoid"), False),
-    Loss("poisson", poisson, logit_delta, ("exponential",), True, "", 1.0, (0.0, float("inf")), output_curvature),
-)
+    LossRow("absolute_error", absolute_error, absolute_error_delta, (), False),
+    LossRow("huber", huber, huber_delta, (), False, constant="huber_delta"),
+    LossRow("atanh_error", atanh_error, atanh_error_delta, ("symmetric_sigmoid", "fahlman_sigmoid", "sigmoid"), False),
+    LossRow("poisson", poisson, logit_delta, ("exponential",), True, "", 1.0, (0.0, float("inf")), output_curvature),
+]
 CODES = {row.name: code for code, row in enumerate(LOSSES)}
 CONSTANTS: Mapping[str, Any] = {row.constant: row.default for row in LOSSES if row.constant}
 SOFTMAX_CROSS_ENTROPY = CODES["softmax_cross_entropy"]
 
-# loss_value(code, z, a, y, c), loss_delta(code, a, y, c): one vector at a time
-loss_value = selector([row.value for row in LOSSES], 4)
-loss_delta = selector([row.delta for row in LOSSES], 3)
-# loss_curvature(code, z, a, y, c), of losses that have one
+# loss_curvature(code, z, a, y, c), of losses that have one: one vector at a time
 loss_curvature = selector([row.curvature or constant_curvature for row in LOSSES], 4)

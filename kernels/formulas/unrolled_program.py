@@ -117,7 +117,7 @@ def forward(layer: Layer) -> Iterator[Assignment]:
         products = [product(f"p{layer.weight(i, j)}", x) for i, x in enumerate(layer.inputs)]
         yield Assignment(z, sum_of([f"p{layer.first_bias + j}", *products]))
         if layer.activation != SOFTMAX:
-            yield Assignment(a, call(f"value_{ACTIVATIONS[layer.activation].name}", z))
+            yield Assignment(a, call(f"value_{ACTIVATIONS[layer.activation].symbol}", z))
     if layer.activation == SOFTMAX:
         yield from softmax(layer)
 
@@ -130,7 +130,7 @@ def backward(layer: Layer, delta_is_wrt_logit: bool) -> Iterator[Assignment]:
     row, deltas = ACTIVATIONS[layer.activation], layer.variables("d")
     for j, (d, stored) in enumerate(zip(deltas, layer.variables("z" if row.needs_z else "a"), strict=True)):
         if layer.activation != IDENTITY and not delta_is_wrt_logit:
-            yield Assignment(d, product(d, call(f"derivative_{row.name}", stored)))
+            yield Assignment(d, product(d, call(f"derivative_{row.symbol}", stored)))
         g = f"g{layer.first_bias + j}"
         yield Assignment(g, sum_of([g, d]))
         for i, x in enumerate(layer.inputs):

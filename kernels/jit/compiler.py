@@ -35,7 +35,7 @@ from numba.np.numpy_support import from_dtype
 
 from . import decorators
 from .decorators import ENTRY, OPTIONS, Helper, Kernel
-from .linked_types import PREFIX, RESULTS, links_of
+from .linked_types import PREFIX, links_of, result_of
 from .linker import Link, ObjectFile
 
 # C and mathematics functions that kernels may call: the libraries that Python itself is linked to have them. Others
@@ -284,6 +284,7 @@ def library_of_c(function, result, kinds) -> KernelLibrary:
 
 def machine_code_of_link(link: Link) -> ObjectFile:
     """Return the object file of a linked function."""
-    signature = RESULTS[link.returns()](*pickle.loads(link.kinds))
+    kinds = pickle.loads(link.kinds)
+    signature = result_of(link.returns(), kinds)(*kinds)
     # forceinline: Numba passes it on to the helpers that the function calls.
     return _compiled(link.function(), LinkedCompiler, signature, forceinline=True).object_code

@@ -39,6 +39,7 @@ class Helper:
 
 
 MOST_ROWS = 64  # of a LinkedTable
+LANES_OF = "lanes of"  # what a function returns: a vector like those of the first field of its first argument
 
 
 class LinkedHelper:
@@ -56,13 +57,24 @@ class LinkedTable:
     is called with its code. The table must be an attribute of its module.
 
     name : dotted name of the table: that of its module, and its own
+    make : function that makes a function of the table from a row
+    rows : table of formulas, at most MOST_ROWS; rows of own formulas, which have a `digest`, are appended later
     codes : where a kernel's arguments have the codes: a class of named tuples and its field, "NetSpec.activations"
-    returns : what the functions return: float, int, bool or None
+    returns : what the functions return: float, int, bool, None or LANES_OF
     """
 
-    def __init__(self, name: str, functions: Sequence[Helper], codes: str, returns: type | None = None):
-        assert len(functions) <= MOST_ROWS
-        self.name, self.functions, self.codes, self.returns = name, functions, codes, returns
+    def __init__(self, name: str, make: Callable[[Any], Helper], rows: Sequence[Any], codes: str, returns: Any = None):
+        self.name, self.rows, self.codes, self.returns = name, rows, codes, returns
+        self._make, self._functions = make, dict[int, Helper]()
+
+    def function(self, code: int) -> Helper:
+        if code not in self._functions:
+            self._functions[code] = self._make(self.rows[code])
+        return self._functions[code]
+
+    def digest(self, code: int) -> str:
+        """Return the digest of an own formula; "" for a row of this package."""
+        return getattr(self.rows[code], "digest", "")
 
 
 class Kernel:

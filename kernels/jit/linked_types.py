@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import inspect
 import pickle
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 from llvmlite import ir
 from numba import types
@@ -18,7 +19,7 @@ from numba.core.imputils import lower_constant
 from numba.core.typing.templates import signature
 from numba.extending import models, register_model, typeof_impl
 
-from .decorators import LinkedHelper, LinkedTable
+from .decorators import LANES_OF, LinkedHelper, LinkedTable
 from .linker import Link, attribute
 
 PREFIX = "fastmlp_linked_"  # of every symbol
@@ -33,6 +34,15 @@ def links_of(names: Iterable[str]) -> tuple[Link, ...]:
     return tuple(_links[name] for name in sorted(names) if name.startswith(PREFIX))
 
 
+def result_of(returns: Any, kinds: Sequence[types.Type]) -> types.Type:
+    """Return the type of what a linked function returns; kinds : types of its arguments, the lanes last"""
+    if returns == LANES_OF:
+        from ..simd.vector import Vector  # here: it needs this folder
+
+        return Vector(kinds[0][0].dtype, int(kinds[-1].value))
+    return RESULTS[returns]
+
+
 class LinkedType(types.Callable, types.Opaque):
     """Numba type of a LinkedHelper or LinkedTable."""
 
@@ -44,7 +54,9 @@ class LinkedType(types.Callable, types.Opaque):
     def get_call_type(self, context, args, kws):
         function = inspect.signature(self.helper.py_func) if isinstance(self.helper, LinkedHelper) else None
         args = args if function is None else function.bind(*args, **kws).args
-        return signature(RESULTS[self.helper.returns], *map(types.unliteral, args)).replace(pysig=function)
+        kinds = tuple(map(types.unliteral, args))
+        result = result_of(self.helper.returns, kinds[isinstance(self.helper, LinkedTable) :])
+        return signature(result, *kinds).replace(pysig=function)
 
     def get_call_signatures(self):
         return (), True  # no fixed signatures, but for arguments of any types

@@ -34,14 +34,14 @@ class Link(NamedTuple):
     def function(self) -> Callable:
         """Return the Python function of the helper or of the row."""
         linked = attribute(self.helper)
-        return linked.py_func if self.row < 0 else linked.functions[self.row].py_func
+        return linked.py_func if self.row < 0 else linked.function(self.row).py_func
 
-    def returns(self) -> type | None:
+    def returns(self) -> Any:
         return attribute(self.helper).returns
 
     def of_row(self, code: int) -> Link:
-        """Return the link of a row of this table."""
-        return self._replace(symbol=f"{self.symbol}_{code}", codes="", row=code)
+        """Return the link of a row of this table. Codes of own formulas differ from process to process."""
+        return self._replace(symbol=f"{self.symbol}_{attribute(self.helper).digest(code) or code}", codes="", row=code)
 
 
 def codes_of(arguments: Sequence[Any]) -> dict[str, Sequence[int]]:
@@ -57,10 +57,14 @@ def codes_of(arguments: Sequence[Any]) -> dict[str, Sequence[int]]:
 
 
 def links_in_use(link: Link, codes: Mapping[str, Sequence[int]]) -> list[Link]:
-    """Return the functions that a call of this link can reach: itself, or the rows of a table with these codes."""
+    """Return the functions that a call of this link can reach: itself, or the rows of a table with these codes.
+
+    Own formulas are left out: a second process does not know them.
+    """
     if not link.codes:
         return [link]
-    return [link.of_row(code) for code in sorted(set(codes.get(link.codes, ()))) if code >= 0]
+    table, used = attribute(link.helper), sorted(set(codes.get(link.codes, ())))
+    return [link.of_row(code) for code in used if 0 <= code < len(table.rows) and not table.digest(code)]
 
 
 class ObjectFile(NamedTuple):

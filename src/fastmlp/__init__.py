@@ -38,6 +38,7 @@ _MODULES = {
         "LevenbergMarquardt",
         "Rprop",
     ),
+    "network.own_formulas": ("Activation", "Loss"),
     "initialization": ("NguyenWidrow", "Normal", "Uniform", "UniformByFanIn"),
     "fit.optimizer_state": ("OptimizerState",),
     "errors": ("DivergenceWarning", "TrainingWarning"),
@@ -84,6 +85,8 @@ if TYPE_CHECKING:
     from .loggers import CSVLogger as CSVLogger
     from .loggers import Logger as Logger
     from .mlp import MLP as MLP
+    from .network.own_formulas import Activation as Activation
+    from .network.own_formulas import Loss as Loss
     from .optimizers import LBFGS as LBFGS
     from .optimizers import SGD as SGD
     from .optimizers import Adagrad as Adagrad

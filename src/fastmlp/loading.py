@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import reprlib
+from collections.abc import Sequence
 from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ from .history import RECORDS, History
 from .initialization import OBJECTS, Init
 from .interface.user_warnings import warn_user
 from .mlp import MLP
+from .network.own_formulas import Activation, Loss, OwnFormula
 from .network.parameter_layout import Layout
 from .persistence.safetensors_file import DAMAGE, read, reason_of, refusal
 from .persistence.saved_net import HISTORY, METRIC_RECORDS, PREFIX, RANDOM, RESULT, RESULT_PREFIX
@@ -36,8 +38,12 @@ KINDS = {"converged": "b", "epochs": "iu", "best_epoch": "iu", "restarts": "iu",
 OPTIONAL = {"accuracy", "best_value", "best_epoch"}
 
 
+class MissingFormula(ValueError):
+    """The program has not passed an own formula of the net."""
+
+
 def load(
-    path: str | os.PathLike, *, device: str = "auto"
+    path: str | os.PathLike, *, device: str = "auto", custom_objects: Sequence[Activation | Loss] = ()
 ) -> MLP | Population | TabularMLPClassifier | TabularMLPRegressor:
     """Return the net, population or fitted estimator in a file.
 
@@ -52,6 +58,8 @@ def load(
         and have the net as `net_`.
     device : str, default "auto"
         As for MLP; the device of the saved net need not exist on this machine.
+    custom_objects : sequence of Activation and Loss
+        The net's own formulas: a file has their names and digests, but no code.
 
     Returns
     -------
@@ -64,7 +72,8 @@ def load(
     ImportError
         If the file holds an estimator, and scikit-learn is not installed.
     ValueError
-        If the file is damaged, was not written by fastmlp, or was written by a newer version.
+        If the file is damaged, was not written by fastmlp, or was written by a newer version; or if an own formula of
+        the net is missing in custom_objects, or is defined otherwise there.
 
     Warns
     -----
@@ -86,7 +95,7 @@ def load(
     >>> bool((same.params == net.params).all())
     True
     """
-    net = load_net(path, device=device)
+    net = load_net(path, device=device, custom_objects=custom_objects)
     description = net.__dict__.pop("estimator", None)
     if description is None and net.preprocessing is None:
         return net
@@ -100,13 +109,16 @@ def load(
         raise refusal(path, "an estimator", error) from None
 
 
-def load_net(path: str | os.PathLike, *, device: str = "auto") -> MLP | Population:
+def load_net(
+    path: str | os.PathLike, *, device: str = "auto", custom_objects: Sequence[Activation | Loss] = ()
+) -> MLP | Population:
     """Return the net or population in a file written by `save`.
 
     An inconsistent history or result does not prevent loading: it is left out, with a warning.
 
     path : str or path     file to read
     device : str     as for MLP; the device of the saved net need not exist on this machine
+    custom_objects : the net's own formulas
 
     Raises
     ------
@@ -133,6 +145,7 @@ def load_net(path: str | os.PathLike, *, device: str = "auto") -> MLP | Populati
             raise ValueError("it was saved with an input embedding, which fastmlp no longer has")
         _check_params(settings, arrays["params"])
         settings["init"] = _parse_init(settings["init"])
+        _put_own_formulas(path, settings, description.get("own_formulas") or {}, custom_objects)
         notes = []
         if settings.get("precision") == "float16":  # of earlier versions
             settings["precision"] = "bfloat16"
@@ -147,6 +160,8 @@ def load_net(path: str | os.PathLike, *, device: str = "auto") -> MLP | Populati
         if description.get("random") is not None:  # files of the first versions lack it
             random = _check_fields(description["random"], RANDOM, "randomness")
             net.seed, net.fits = random["seed"], random["fits"]
+    except MissingFormula:
+        raise
     except DAMAGE as error:
         raise refusal(path, "a net", error) from None
     name, records = ("history", _load_history) if isinstance(net, MLP) else ("result", _load_result)
@@ -263,6 +278,28 @@ def _check_params(settings: dict[str, Any], params: np.ndarray) -> None:
     expected, dtype = Layout(tuple(sizes)).n_params, settings["dtype"]
     if params.ndim not in (1, 2) or params.shape[-1] != expected or not params.size or params.dtype.name != dtype:
         raise ValueError(f"it holds {params.dtype} {params.shape}, but layers {sizes} need {dtype} ({expected},)")
+
+
+def _put_own_formulas(
+    path: Path, settings: dict[str, Any], digests: dict[str, str], objects: Sequence[Activation | Loss]
+) -> None:
+    """Replace the names of a net's own formulas by the objects that the program passes."""
+    own = {x.name: x for x in objects if isinstance(x, OwnFormula)}
+    for name, digest in digests.items():
+        if name not in own:
+            raise MissingFormula(
+                f"The net in {str(path)!r} has the own formula {name!r}, and a file has no code: pass the object, "
+                f"fastmlp.load(path, custom_objects=[{name}])."
+            )
+        if own[name].digest != digest:
+            raise MissingFormula(
+                f"The net in {str(path)!r} was trained with another definition of {own[name]!r}: pass the one that it "
+                "was trained with."
+            )
+    if digests:
+        replaced = lambda name: own[name] if name in digests else name
+        settings["hidden_activation"] = [replaced(name) for name in settings["hidden_activation"]]
+        settings |= {key: replaced(settings[key]) for key in ("output_activation", "loss")}
 
 
 def _parse_init(text: str) -> Init:

@@ -100,7 +100,7 @@ def compile_kernels(jobs: list[Callable[[], None]]) -> None:
     for job in jobs:
         job()
     for table in call.tables():
-        for code in range(len(attribute(table.link.helper).functions)):
+        for code in range(len(attribute(table.link.helper).rows)):
             call.load_row(table, code)
 
 

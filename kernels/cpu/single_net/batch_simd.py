@@ -261,7 +261,7 @@ def _make_update_range(row):
 
 
 # update_range(rule, p, g, state, first, last, stride, h, decay, l2, clip)      with L2 penalty, clipping, weight decay
-update_range = linked_table(f"{__name__}.update_range", [_make_update_range(row) for row in RULES], "TrainConfig.rule")
+update_range = linked_table(f"{__name__}.update_range", _make_update_range, RULES, "TrainConfig.rule")
 
 
 @inline_helper

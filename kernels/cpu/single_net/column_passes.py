@@ -8,8 +8,8 @@ no pass mixes lanes.
 from __future__ import annotations
 
 from ...formulas.activations import ACTIVATIONS
-from ...formulas.losses import loss_delta, loss_value
-from ...jit.decorators import helper, linked_helper, linked_table
+from ...formulas.losses import LOSSES
+from ...jit.decorators import LANES_OF, helper, linked_helper, linked_table
 from ...simd.elementary import exp, log
 from ...simd.load_store import fill, frozen, load, load_partial, store, store_partial
 from ...simd.vector import absolute, where
@@ -60,23 +60,32 @@ def _make_backward(row):
 
 
 # activate(code, z, a, start, size, keep_z, lanes)      a = f(a); if keep_z, z = a before
-activate = linked_table(f"{__name__}.activate", [_make_activate(row) for row in ACTIVATIONS], "NetSpec.activations")
+activate = linked_table(f"{__name__}.activate", _make_activate, ACTIVATIONS, "NetSpec.activations")
 # backward(code, stored, delta, start, size, lanes)      delta *= f'(stored)
-backward = linked_table(f"{__name__}.backward", [_make_backward(row) for row in ACTIVATIONS], "NetSpec.activations")
+backward = linked_table(f"{__name__}.backward", _make_backward, ACTIVATIONS, "NetSpec.activations")
 
 
-@helper
-def loss_and_delta(code, outputs, y, weight, columns, size, scale, c, lanes):
-    """Return each lane's sum of weight * loss; write delta = scale * weight * derivative of the loss."""
-    z, a, start = outputs.z, outputs.a, outputs.start
-    losses = fill(z, 0.0, lanes)
-    for s in range(0, columns, lanes):
-        w = load(weight, s, lanes)
-        for i in range(s, size, columns):
-            zv, av, yv = load(z, start + i, lanes), load(a, start + i, lanes), load(y, i, lanes)
-            losses += w * loss_value(code, zv, av, yv, c)
-            store(outputs.delta, start + i, loss_delta(code, av, yv, c) * (w * scale))
-    return losses
+def _make_loss(row):
+    value, delta = row.value, row.delta
+
+    @helper
+    def loss_and_delta(outputs, y, weight, columns, size, scale, c, lanes):
+        z, a, start = outputs.z, outputs.a, outputs.start
+        losses = fill(z, 0.0, lanes)
+        for s in range(0, columns, lanes):
+            w = load(weight, s, lanes)
+            for i in range(s, size, columns):
+                zv, av, yv = load(z, start + i, lanes), load(a, start + i, lanes), load(y, i, lanes)
+                losses += w * value(zv, av, yv, c)
+                store(outputs.delta, start + i, delta(av, yv, c) * (w * scale))
+        return losses
+
+    return loss_and_delta
+
+
+# loss_and_delta(code, outputs, y, weight, columns, size, scale, c, lanes) -> each lane's sum of weight * loss
+#     delta = scale * weight * derivative of the loss
+loss_and_delta = linked_table(f"{__name__}.loss_and_delta", _make_loss, LOSSES, "NetSpec.loss", LANES_OF)
 
 
 @linked_helper()

@@ -49,7 +49,7 @@ def _make_activate(row):
 
 
 # activate(code, z, z0, b, b0, keep_z, rows, width, a, a0)      a = f(z + b); if keep_z, z = z + b
-activate = linked_table(f"{__name__}.activate", [_make_activate(row) for row in ACTIVATIONS], "NetSpec.activations")
+activate = linked_table(f"{__name__}.activate", _make_activate, ACTIVATIONS, "NetSpec.activations")
 
 
 @linked_helper()
@@ -165,7 +165,7 @@ def _make_loss(row):
 
 # loss_and_delta(code, outputs, targets, scale, c, rows, width) -> sum of w * loss
 #     delta = scale * w * derivative of the loss; w = 1 without weights
-loss_and_delta = linked_table(f"{__name__}.loss_and_delta", [_make_loss(row) for row in LOSSES], "NetSpec.loss", float)
+loss_and_delta = linked_table(f"{__name__}.loss_and_delta", _make_loss, LOSSES, "NetSpec.loss", float)
 
 
 @linked_helper(float)

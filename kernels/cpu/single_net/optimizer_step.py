@@ -69,7 +69,7 @@ def make_update(row):
 
 
 # update(rule, p, g, s, first, last, stride, h, lanes)      s: the optimiser state, flat (n_state, stride)
-update = linked_table(f"{__name__}.update", [make_update(row) for row in RULES], "TrainConfig.rule")
+update = linked_table(f"{__name__}.update", make_update, RULES, "TrainConfig.rule")
 
 
 @helper

@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ...formulas.activations import ACTIVATIONS
+from ...formulas.losses import LOSSES
 from ...jit.call import load_function
 from ...jit.object_cache import exists
 from ...structs import CLIP_NORM, NO_UPDATE, WEIGHT_DECAY, NetSpec, Samples, TrainConfig
@@ -32,7 +34,8 @@ class Architecture(NamedTuple):
 
 
 def _name(architecture: Architecture, dtype: np.dtype) -> str:
-    return f"unrolled {architecture} {dtype}"
+    own = [ACTIVATIONS[code].digest for code in architecture.activations] + [LOSSES[architecture.loss].digest]
+    return f"unrolled {architecture} {dtype}{''.join(own)}"
 
 
 @cache

@@ -96,8 +96,8 @@ def functions_of(loss, activations):
         "still_correct": still_correct,
     }
     for row in (ACTIVATIONS[code] for code in set(activations)):
-        functions[f"value_{row.name}"] = of_vector(row.value)
-        functions[f"derivative_{row.name}"] = of_vector(row.derivative)
+        functions[f"value_{row.symbol}"] = of_vector(row.value)
+        functions[f"derivative_{row.symbol}"] = of_vector(row.derivative)
     if SOFTMAX in activations:
         functions |= {"exp": of_vector(exp), "log": of_vector(log), "inverse": inverse}
     return functions

@@ -16,9 +16,12 @@ from typing import Any
 import cupy
 import numpy as np
 
+from ...formulas.activations import ACTIVATIONS
+from ...formulas.losses import LOSSES
 from ...jit.cache_dir import distrust_reason
 from ...jit.compile_time import notify_listeners, timed
 from . import formula_printer
+from .net_constants import Architecture
 
 # Division and square root of float are accurate to two units in the last place, like most functions in these kernels.
 # CuPy adds the option that flushes denormals to zero, as CPU kernels do too.
@@ -37,12 +40,14 @@ def text_of(name: str) -> str:
     return resources.files(__package__).joinpath("..", name).read_text(encoding="utf-8")
 
 
-def source(header: str, *files: str) -> str:
+def source(architecture: Architecture, header: str, *files: str) -> str:
     """Return the source of a whole translation unit."""
+    own = tuple(sorted({code for code in architecture.activations if ACTIVATIONS[code].digest}))
+    loss = architecture.net.loss
     parts = [
         text_of("include/common.cuh"),
         text_of("include/elementary.cuh"),
-        formula_printer.formulas(),
+        formula_printer.formulas(own, loss if LOSSES[loss].digest else None),
         header,
         *map(text_of, files),
     ]

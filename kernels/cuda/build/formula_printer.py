@@ -18,7 +18,7 @@ import operator
 import re
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
+from functools import lru_cache
 from itertools import pairwise
 from math import isfinite
 from typing import Any
@@ -60,6 +60,7 @@ CONSTANTS = {
         f"{prefix}_{row.name.upper()}": code
         for prefix, table in (("ACTIVATION", ACTIVATIONS), ("LOSS", LOSSES), ("RULE", RULES))
         for code, row in enumerate(table)
+        if not getattr(row, "digest", "")
     },
     **{f"HYPER_{name.upper()}": place for place, name in enumerate(structs.NET_HYPER)},
     **{
@@ -85,7 +86,8 @@ class _Printer:
         self.function, self.kind = function, kind
         self.names = list(inspect.signature(function).parameters)
         with FORK_LOCK:  # two threads in ast.parse can cause a SystemError (CPython issue 106905)
-            [tree] = ast.parse(textwrap.dedent(inspect.getsource(function))).body
+            text = getattr(function, "source", "") or textwrap.dedent(inspect.getsource(function))
+            [tree] = ast.parse(text).body
         assert isinstance(tree, ast.FunctionDef)
         *self.steps, self.end = tree.body[1:] if ast.get_docstring(tree) is not None else tree.body
         assigned = [
@@ -251,12 +253,12 @@ def _function(head: str, body: Sequence[str]) -> str:
     return "\n".join([f"{head} {{", *[f"  {line}" for line in body], "}"])
 
 
-def selector(name: str, kind: str, functions: Sequence[str], parameters: str) -> str:
-    """Return a C++ function with a switch over a table; for a code known at compile time, the switch disappears."""
+def selector(name: str, kind: str, functions: Mapping[int, str], parameters: str) -> str:
+    """Return a C++ function with a switch over {code: function}; for a code known at compile time, it disappears."""
     names = ", ".join(parameter.split()[-1] for parameter in parameters.split(", "))
     lines = [
-        f"{'default' if code == len(functions) - 1 else f'case {code}'}: return {called}({names});"
-        for code, called in enumerate(functions)
+        f"{'default' if code == [*functions][-1] else f'case {code}'}: return {called}({names});"
+        for code, called in functions.items()
     ]
     return _function(f"{HEAD} {kind} {name}(int code, {parameters})", ["switch (code) {", *lines, "}"])
 
@@ -269,26 +271,36 @@ def philox() -> str:
     return words + _function(f"{INLINE} Words philox({parameters})", body)
 
 
-@cache
-def formulas() -> str:
-    """Return the C++ functions of all formulas in the tables; include/elementary.cuh must come before them."""
+@lru_cache(maxsize=16)
+def formulas(own_activations: tuple[int, ...] = (), own_loss: int | None = None) -> str:
+    """Return the C++ functions of all formulas in the tables; include/elementary.cuh must come before them.
+
+    own_activations, own_loss : codes of the own formulas that are printed, too: those of the net
+    """
+    activations = {k: row for k, row in enumerate(ACTIVATIONS) if not row.digest or k in own_activations}
+    losses = {k: row for k, row in enumerate(LOSSES) if not row.digest or k == own_loss}
     parts = ["// Printed by kernels/cuda/build/formula_printer.py from the Python formulas."]
     parts += ["\n".join(f"constexpr int {name} = {value};" for name, value in CONSTANTS.items())]
     parts += [f"{INLINE} double huge_scale() {{ return {HUGE_SCALE!r}; }}"]
     parts += [settings()]
-    for a in ACTIVATIONS:
-        parts += [function(a.value, f"value_{a.name}"), function(a.derivative, f"derivative_{a.name}")]
-    for loss in LOSSES:
-        parts += [function(loss.value, f"loss_{loss.name}"), function(loss.delta, f"delta_{loss.name}")]
+    for a in activations.values():
+        parts += [function(a.value, f"value_{a.symbol}"), function(a.derivative, f"derivative_{a.symbol}")]
+    for loss in losses.values():
+        parts += [function(loss.value, f"loss_{loss.symbol}"), function(loss.delta, f"delta_{loss.symbol}")]
     parts += [rule(row.update, f"rule_{row.name}") for row in RULES]
-    names = lambda prefix, table: [f"{prefix}_{row.name}" for row in table]
+    names = lambda prefix, table: {code: f"{prefix}_{row.symbol}" for code, row in table.items()}
     state = ", ".join(f"T& s{k}" for k in range(MOST_STATE))
     parts += [
-        selector("activation_value", "T", names("value", ACTIVATIONS), "T z"),
-        selector("activation_derivative", "T", names("derivative", ACTIVATIONS), "T stored"),
-        selector("loss_value", "T", names("loss", LOSSES), "T z, T a, T y, T c"),
-        selector("loss_delta", "T", names("delta", LOSSES), "T a, T y, T c"),
-        selector("apply_rule", "void", names("rule", RULES), f"T& p, T g, {state}, const Settings<T>& h"),
+        selector("activation_value", "T", names("value", activations), "T z"),
+        selector("activation_derivative", "T", names("derivative", activations), "T stored"),
+        selector("loss_value", "T", names("loss", losses), "T z, T a, T y, T c"),
+        selector("loss_delta", "T", names("delta", losses), "T a, T y, T c"),
+        selector(
+            "apply_rule",
+            "void",
+            {code: f"rule_{row.name}" for code, row in enumerate(RULES)},
+            f"T& p, T g, {state}, const Settings<T>& h",
+        ),
         update_with_state(),
         philox(),
     ]
@@ -302,7 +314,7 @@ def statements(layer_sizes: Sequence[int], activations: Sequence[int], loss: int
     meaning; gradients are added to g<i>. The statements declare all other variables, each where it is first assigned.
     """
     functions = {name: f"elementary::{name}" for name in ("exp", "log", "inverse", "if_larger")}
-    functions["loss_delta"] = f"delta_{LOSSES[loss].name}"
+    functions["loss_delta"] = f"delta_{LOSSES[loss].symbol}"
     declared, lines = set(), []
     for target, value in program(layer_sizes, activations, loss):
         is_new = target[0] != "g" and target not in declared
@@ -333,7 +345,7 @@ def unrolled_source(layer_sizes: Sequence[int], activations: Sequence[int], loss
     n_params, top = sum((i + 1) * j for i, j in pairwise(layer_sizes)), len(activations) - 1
     n_in, n_out = layer_sizes[0], layer_sizes[-1]
     lines = statements(layer_sizes, activations, loss)
-    losses = [f"loss_{LOSSES[loss].name}(z{top}_{j}, a{top}_{j}, y{j}, c)" for j in range(n_out)]
+    losses = [f"loss_{LOSSES[loss].symbol}(z{top}_{j}, a{top}_{j}, y{j}, c)" for j in range(n_out)]
     lines += [f"a[{j}] = a{top}_{j};" for j in range(n_out)] + [f"return {' + '.join(losses)};"]
     lines = [re.sub(r"\b([pgxy])(\d+)\b", r"\1[\2]", line) for line in lines]
     arrays = {"const T (&p)": n_params, "T (&g)": n_params, "const T (&x)": n_in, "const T (&y)": n_out}

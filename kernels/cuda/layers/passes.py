@@ -76,7 +76,7 @@ def training_module(
 ) -> Module:
     """Return the compiled passes and the kernels of `files`; arguments as for header_of"""
     header = header_of(architecture, operands, rule, params_stride, **switches)
-    text = source(header + structs, *FILES, *files)
+    text = source(architecture, header + structs, *FILES, *files)
     evaluation = _header_of_evaluation(architecture, operands, params_stride, bool(switches["ONE_NET"]))
     _of_training[evaluation] = text
     return compiled(text)
@@ -87,7 +87,7 @@ def evaluation_module(
 ) -> Module:
     """Return a module with the passes, the one that has been compiled for training if there is one."""
     header = _header_of_evaluation(architecture, operands, params_stride, ONE_NET)
-    return compiled(_of_training.get(header) or source(header, *FILES, *files))
+    return compiled(_of_training.get(header) or source(architecture, header, *FILES, *files))
 
 
 class Batch(NamedTuple):

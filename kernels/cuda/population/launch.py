@@ -145,6 +145,7 @@ def compile_training(
         header += formula_printer.unrolled_source(*unrolled) + "\n"
         files = ["population/per_thread.cu"]
     text = source(
+        architecture,
         header + JOB.source,
         "include/layout.cuh",
         "include/reductions.cuh",

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from ..errors import unknown_name
-from ..kernels.formulas.activations import ACTIVATIONS, Activation
+from ..kernels.formulas.activations import ACTIVATIONS, ActivationRow
 from ..kernels.formulas.activations import CODES as ACTIVATION_CODES
 from ..kernels.formulas.losses import CODES as LOSS_CODES
-from ..kernels.formulas.losses import LOSSES, Loss
+from ..kernels.formulas.losses import LOSSES, LossRow
 from ..network.parameter_layout import Layout
 from .model_under_test import ModelUnderTest, as_outputs, model_of_fastmlp
 
@@ -159,7 +159,7 @@ def _with_flat_biases(arrays: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
     return [array for W, b in pairs for array in (W, b.reshape(-1))]
 
 
-def activation_row(activation: Any, *, hidden: bool) -> Activation:
+def activation_row(activation: Any, *, hidden: bool) -> ActivationRow:
     """Return the table row of an activation.
 
     activation : name of the activation, or a function of z
@@ -182,7 +182,7 @@ def activation_row(activation: Any, *, hidden: bool) -> Activation:
     return ACTIVATIONS[ACTIVATION_CODES[name]]
 
 
-def own_activation(function: Callable[[np.ndarray], Any]) -> Activation:
+def own_activation(function: Callable[[np.ndarray], Any]) -> ActivationRow:
     """Return a table row for a function of z: bounds are found by trying it, the derivative is a central difference."""
 
     def value(z: np.ndarray) -> np.ndarray:
@@ -196,10 +196,10 @@ def own_activation(function: Callable[[np.ndarray], Any]) -> Activation:
     tried = tried[np.isfinite(tried)] if tried.shape == PROBES.shape else np.array([np.nan])
     low, high = (float(np.min(tried)), float(np.max(tried))) if tried.size else (np.nan, np.nan)
     low, high = (-np.inf if not low > -UNBOUNDED else low), (np.inf if not high < UNBOUNDED else high)
-    return Activation(getattr(function, "__name__", "function").strip("<>"), value, derivative, low, high)
+    return ActivationRow(getattr(function, "__name__", "function").strip("<>"), value, derivative, low, high)
 
 
-def loss_row(name: Any, output: Activation | None = None) -> Loss:
+def loss_row(name: Any, output: ActivationRow | None = None) -> LossRow:
     """Return the table row of a loss; for name None, the usual loss for the output activation."""
     if name is None:
         name = USUAL_LOSS.get(output.name, "squared_error") if output is not None else "squared_error"
@@ -252,7 +252,7 @@ def from_arrays(
     return ModelUnderTest(Layout(tuple(sizes)), params, tuple(rows), row)
 
 
-def _output_of_loss(output: Activation, loss: Loss) -> Activation:
+def _output_of_loss(output: ActivationRow, loss: LossRow) -> ActivationRow:
     """Return the output activation: that of the loss for a net that ends in logits, whose output is the identity.
 
     Raises
@@ -274,7 +274,7 @@ def _output_of_loss(output: Activation, loss: Loss) -> Activation:
 def from_function(function: Callable[..., Any], X: np.ndarray, loss: Any = None) -> ModelUnderTest:
     """Return the model for a forward function, of which only the outputs are known."""
     outputs = as_outputs(function(X), len(X))
-    empty = Activation("unknown", lambda z: z, lambda z: np.ones_like(z), -np.inf, np.inf)
+    empty = ActivationRow("unknown", lambda z: z, lambda z: np.ones_like(z), -np.inf, np.inf)
     layout = Layout((X.shape[1], outputs.shape[1]))
     row = loss_row(loss)
     return ModelUnderTest(layout, np.zeros((1, 0)), (empty,), row, function=function)

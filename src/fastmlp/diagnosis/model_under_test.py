@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from ..kernels.formulas.activations import ACTIVATIONS, Activation
-from ..kernels.formulas.losses import LOSSES, SOFTMAX_CROSS_ENTROPY, Loss
+from ..kernels.formulas.activations import ACTIVATIONS, ActivationRow
+from ..kernels.formulas.losses import LOSSES, SOFTMAX_CROSS_ENTROPY, LossRow
 from ..network.parameter_layout import Layout
 from ..network.spec import Network
 
@@ -35,8 +35,8 @@ class ModelUnderTest:
 
     layout: Layout
     params: np.ndarray
-    activations: tuple[Activation, ...]
-    loss: Loss
+    activations: tuple[ActivationRow, ...]
+    loss: LossRow
     loss_constant: float = 1.0
     l2: Any = 0.0
     dropout: Any = 0.0
@@ -174,7 +174,7 @@ class ModelUnderTest:
         return deltas
 
 
-def activation_derivative(row: Activation, z: np.ndarray, a: np.ndarray) -> np.ndarray:
+def activation_derivative(row: ActivationRow, z: np.ndarray, a: np.ndarray) -> np.ndarray:
     """Return f'(z) of an activation, without the offset that some activations add to it in training."""
     with np.errstate(all="ignore"):
         return np.asarray(row.derivative(z if row.needs_z else a)) - row.offset

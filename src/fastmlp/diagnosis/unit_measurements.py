@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..kernels.formulas.activations import Activation
+from ..kernels.formulas.activations import ActivationRow
 from .model_under_test import ModelUnderTest, activation_derivative
 
 FLAT_DERIVATIVE = 0.03  # fraction of the largest derivative of an activation below which a unit is saturated
@@ -48,12 +48,12 @@ def measure_hidden_units(
     return fractions
 
 
-def largest_derivative(row: Activation) -> float:
+def largest_derivative(row: ActivationRow) -> float:
     z = np.linspace(-5, 5, 201)
     return float(np.abs(activation_derivative(row, z, np.asarray(row.value(z)))).max())
 
 
-def has_dead_side(row: Activation) -> bool:
+def has_dead_side(row: ActivationRow) -> bool:
     """Return whether the activation is exactly flat for negative z, as relu is."""
     z = np.array([-3.0, -1.0])
     return bool((activation_derivative(row, z, np.asarray(row.value(z))) == 0.0).all())

@@ -9,10 +9,10 @@ import numpy as np
 
 from ..errors import counted
 from ..kernels.formulas.activations import ACTIVATIONS, IDENTITY, SOFTMAX
+from ..kernels.formulas.operands import retargeted
 from ..persistence.saved_net import package_version
 from .c_columns import column_functions
 from .c_syntax import Text, array, comment, function, functions, literal
-from .formulas import retargeted
 from .predictor import OUTPUTS, PROBABILITIES, Predictor
 
 WRITTEN_BY = "Written by fastmlp"  # by these words in the first line, a C file is known as one of this package

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .formulas import Operand, with_composed
+from ..kernels.formulas.operands import Operand, with_composed
 
 NUMBERS_A_LINE = 10
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import install_command
-from ..kernels.formulas.activations import LEAK, SELU_ALPHA, SELU_SCALE, Activation
-from .formulas import Operand, retargeted, with_composed
+from ..kernels.formulas.activations import LEAK, SELU_ALPHA, SELU_SCALE, ActivationRow
+from ..kernels.formulas.operands import Operand, retargeted, with_composed
 
 try:
     import onnx
@@ -114,7 +114,7 @@ class Graph:
 
     # ---- activations
 
-    def activation(self, row: Activation, z: Value) -> Value:
+    def activation(self, row: ActivationRow, z: Value) -> Value:
         """Return the output of an activation for logits or pre-activations z."""
         if row.name == "softmax":
             return self.add("Softmax", z, axis=-1)

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from ..kernels.formulas.activations import ACTIVATIONS, CODES, LEAK
+from ..kernels.formulas.operands import retargeted, with_composed
+from ..kernels.formulas.own_rows import OwnActivation, code_of
 from ..network.spec import Network
-from .formulas import retargeted, with_composed
 
 try:
     import torch
@@ -52,14 +53,18 @@ FUNCTIONS: dict[str, Callable] = with_composed(
 
 
 class Activation(nn.Module):
-    """An activation that PyTorch lacks, such as symmetric_sigmoid; PyTorch finds the derivative of its formula."""
+    """An activation that PyTorch lacks, such as symmetric_sigmoid; PyTorch finds the derivative of its formula.
 
-    def __init__(self, name: str):
+    own : what an own formula is made from
+    """
+
+    def __init__(self, name: str, own: OwnActivation | None = None):
         super().__init__()
-        self.name = name
+        self.name, self.own = name, own
 
     def forward(self, z: torch.Tensor) -> torch.Tensor:
-        return retargeted(ACTIVATIONS[CODES[self.name]].value, FUNCTIONS)(z)
+        code = CODES[self.name] if self.own is None else code_of(self.own)
+        return retargeted(ACTIVATIONS[code].value, FUNCTIONS)(z)
 
     def extra_repr(self) -> str:
         return repr(self.name)
@@ -91,7 +96,7 @@ def to_torch(network: Network, params: np.ndarray, logits: bool) -> nn.Sequentia
     """Return the Sequential with copies of the parameters (n_params,), in evaluation mode; see MLP.to_torch."""
     layout, layers = network.layout, []
     dropout = (*network.dropout, 0.0)
-    names = [ACTIVATIONS[code].name for code in network.activation_codes]
+    rows = [ACTIVATIONS[code] for code in network.activation_codes]
     for k, (W, b) in enumerate(zip(layout.weights(params), layout.biases(params), strict=True)):
         linear = nn.Linear(*W.shape, dtype=torch.from_numpy(b[:0]).dtype)
         with torch.no_grad():
@@ -99,8 +104,8 @@ def to_torch(network: Network, params: np.ndarray, logits: bool) -> nn.Sequentia
             linear.bias.copy_(torch.from_numpy(b.copy()))
         layers.append(linear)
         is_last = k == layout.n_layers - 1
-        if names[k] != "identity" and not (is_last and logits):
-            layer, settings = LAYERS.get(names[k], (Activation, {"name": names[k]}))
+        if rows[k].name != "identity" and not (is_last and logits):
+            layer, settings = LAYERS.get(rows[k].name, (Activation, {"name": rows[k].name, "own": rows[k].own}))
             layers.append(layer(**settings))
         if dropout[k]:
             layers.append(nn.Dropout(dropout[k]))

@@ -90,6 +90,8 @@ def identity_of(nets: Any, task: FitTask) -> Identity:
     """
     settings = {name: value for name, value in nets.get_settings().items() if value}
     identity: dict[str, Any] = settings | {"random_state": nets.seed, "device": nets.device.name.partition(":")[0]}
+    if own := nets.network.own_formulas():
+        identity["own_formulas"] = own
     if task.is_population:
         identity["n_nets"] = nets.n_nets
         identity |= {name: digest_of(array) for name, array in nets.get_arrays().items() if name != "params"}

@@ -18,7 +18,7 @@ from ..callbacks import METRIC_SIGNS, MONITORS
 from ..data.arrays import on_host
 from ..data.targets import unsmoothed
 from ..errors import accepts_n_arguments, is_number, shown, unknown_name
-from ..kernels.formulas.activations import Activation
+from ..kernels.formulas.activations import ActivationRow
 from ..kernels.structs import METRIC_ARGMAX, METRIC_NONE, Samples
 from ..network.logits import log_sigmoid, log_softmax
 from ..network.spec import Network
@@ -109,7 +109,7 @@ assert METRICS.keys() == METRIC_SIGNS.keys()
 MIDDLE = np.linspace(-5.0, 5.0, 101)  # of pre-activations
 
 
-def saturates(row: Activation) -> bool:
+def saturates(row: ActivationRow) -> bool:
     """Whether an output activation is ascending, and rounds to both ends of its range.
 
     Outputs near the ends have lost what distinguishes their samples.

@@ -12,33 +12,43 @@ from typing import Any
 
 from ..errors import checked_count, checked_number, counted, shown, unknown_name
 from ..kernels.formulas import activations, losses
+from ..kernels.formulas.own_rows import code_of, digest_of
 from ..runtime.memory_limits import check_params
 from .net_settings import HIDDEN, NET_SETTINGS
+from .own_formulas import Activation, Loss, OwnFormula
 from .parameter_layout import Layout
 
 ELEMENTWISE = tuple(row.name for row in activations.ACTIVATIONS if row.name not in ("softmax", "exponential"))
 
 
 def activation_code(name: Any, choices: Sequence[str], kind: str) -> int:
-    """Return the code of an activation, or raise ValueError if its name is none of the choices."""
+    """Return the code of an activation, or raise ValueError if it is neither one of the choices nor an Activation."""
+    if isinstance(name, Activation):
+        return code_of(name.recipe)
+    if callable(name):
+        raise ValueError(
+            f"{kind} must be a name or a fastmlp.Activation, but it is {shown(name)}: a function needs its derivative, "
+            "fastmlp.Activation('name', function, derivative)."
+        )
     if not isinstance(name, str) or name not in choices:
         raise unknown_name(kind, name, choices)
     return activations.CODES[name]
 
 
 def loss_code(name: Any) -> int:
+    if isinstance(name, Loss):
+        return code_of(name.recipe)
     if callable(name):
         raise ValueError(
-            f"loss must be a name, but it is {shown(name)}: kernels are compiled for the losses that they know. Choose "
-            f"from: {', '.join(losses.CODES)}. For another loss, train the net by net.loss_and_gradient with targets "
-            "that have the same gradient; the guide 'Write your own training loop' shows how."
+            f"loss must be a name or a fastmlp.Loss, but it is {shown(name)}: a function needs its derivative, "
+            "fastmlp.Loss('name', function, derivative)."
         )
     if not isinstance(name, str) or name not in losses.CODES:
         raise unknown_name("loss", name, losses.CODES)
     return losses.CODES[name]
 
 
-def output_code(loss: losses.Loss, name: Any) -> int:
+def output_code(loss: losses.LossRow, name: Any) -> int:
     """Return the code of the output activation, by default the one that belongs to the loss.
 
     Raises
@@ -50,8 +60,8 @@ def output_code(loss: losses.Loss, name: Any) -> int:
     if name is None:
         return activations.CODES[possible[0]]
     code = activation_code(name, tuple(activations.CODES), "output_activation")
-    if name not in possible:
-        fitting = [row.name for row in losses.LOSSES if name in (row.outputs or ELEMENTWISE)]
+    if name not in possible and (loss.outputs or not isinstance(name, Activation)):
+        fitting = [row.name for row in losses.LOSSES if not row.own and (not row.outputs or name in row.outputs)]
         raise ValueError(
             f"loss {loss.name!r} cannot be used with output_activation {name!r}: it needs {' or '.join(possible)}. "
             f"Leave output_activation out, or choose a loss that takes {name!r}: {', '.join(fitting)}."
@@ -102,9 +112,9 @@ class Network:
         Number of outputs.
     layout : Layout
         Offsets of weights and biases in the flat parameter vector.
-    loss_row : Loss
+    loss_row : LossRow
         Row of LOSSES; `loss_row.name` is the loss's name.
-    output_row : Activation
+    output_row : ActivationRow
         Row of ACTIVATIONS of the output layer; `output_row.name` is its name.
     with_logits : Network
         Network with the same parameters, but without output activation: its outputs are the logits of this one.
@@ -128,8 +138,8 @@ class Network:
     n_outputs: int = field(init=False, compare=False, repr=False)
     n_hidden_layers: int = field(init=False, compare=False, repr=False)
     layout: Layout = field(init=False, compare=False, repr=False)
-    loss_row: losses.Loss = field(init=False, compare=False, repr=False)
-    output_row: activations.Activation = field(init=False, compare=False, repr=False)
+    loss_row: losses.LossRow = field(init=False, compare=False, repr=False)
+    output_row: activations.ActivationRow = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         sizes = self.layer_sizes
@@ -141,7 +151,25 @@ class Network:
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), tuple(getattr(self, row.name) for row in fields(self) if row.init)
+        values = {row.name: getattr(self, row.name) for row in fields(self) if row.init}
+        return _restored, (values, {code: row.own for code, row in self._own_activations.items()}, self.loss_row.own)
+
+    @property
+    def _own_activations(self) -> dict[int, activations.ActivationRow]:
+        """Rows of own activations by their codes, which differ from process to process."""
+        return {k: row for k in self.activation_codes if (row := activations.ACTIVATIONS[k]).own is not None}
+
+    def own_formulas(self) -> dict[str, str]:
+        """Return the own formulas of the net, Activation and Loss: {name: digest of the definition}.
+
+        Returns
+        -------
+        dict
+        """
+        own = {row.name: row.digest for row in self._own_activations.values()}
+        if self.loss_row.own is not None:
+            own[self.loss_row.name] = digest_of(self.loss_row.own, self.loss_constant)
+        return own
 
     @classmethod
     def build(cls, layer_sizes: Any, settings: Mapping[str, Any]) -> Network:
@@ -178,10 +206,11 @@ class Network:
         n_hidden = len(sizes) - 2
         check_params(sizes, Layout(sizes).n_params, 4)  # in float32; MLP and Population check again with their dtype
         row = losses.LOSSES[loss_code(loss)]
-        hidden = [
-            activation_code(name, HIDDEN, "hidden_activation")
-            for name in _per_hidden_layer("hidden_activation", settings["hidden_activation"], n_hidden)
-        ]
+        named = _per_hidden_layer("hidden_activation", settings["hidden_activation"], n_hidden)
+        hidden = [activation_code(name, HIDDEN, "hidden_activation") for name in named]
+        own = {x for x in (*named, settings["output_activation"], loss) if isinstance(x, OwnFormula)}
+        if len({x.name for x in own}) < len(own):
+            raise ValueError(f"The net's own formulas need names of their own, but they are {sorted(map(repr, own))}.")
         rates = _per_hidden_layer("dropout", settings["dropout"], n_hidden)
         checked_number("label_smoothing", label_smoothing, 0.0, 1.0, open_high=True)
         if label_smoothing and loss != "softmax_cross_entropy":
@@ -196,7 +225,7 @@ class Network:
             layer_sizes=sizes,
             activation_codes=(*hidden, output),
             loss=loss_code(loss),
-            loss_constant=constants[row.constant] if row.constant else 0.0,
+            loss_constant=constants[row.constant] if row.constant else getattr(loss, "constant", 0.0),
             label_smoothing=float(label_smoothing),
             dropout=tuple(checked_number("dropout", x, 0.0, 1.0, open_high=True) for x in rates),
             l2=checked_number("l2", settings["l2"], 0.0),
@@ -226,3 +255,12 @@ class Network:
         """Network with the same parameters, but without output activation: its outputs are the logits of this one."""
         codes = (*self.activation_codes[:-1], activations.IDENTITY)
         return replace(self, activation_codes=codes, loss=losses.CODES["squared_error"], label_smoothing=0.0)
+
+
+def _restored(values: dict[str, Any], own_activations: dict[int, Any], own_loss: Any) -> Network:
+    """Return a pickled network: own formulas have other codes in this process."""
+    codes = {code: code_of(own) for code, own in own_activations.items()}
+    values["activation_codes"] = tuple(codes.get(code, code) for code in values["activation_codes"])
+    if own_loss is not None:
+        values["loss"] = code_of(own_loss)
+    return Network(**values)

@@ -96,6 +96,8 @@ def save(net: Any, path: str | os.PathLike, estimator: dict[str, Any] | None = N
     classes = (estimator or {}).get("classes")
     has_dates = classes is not None and np.dtype(classes["dtype"]).kind in DATES
     description = {"format": 2 if has_dates else 1, "settings": net.get_settings(), "preprocessing": table}
+    if own := net.network.own_formulas():
+        description["own_formulas"] = own
     description["random"] = {"seed": net.seed, "fits": net.fits}
     if estimator is not None:
         description["estimator"] = estimator

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from fastmlp.export.c_syntax import functions as c_functions
-from fastmlp.export.formulas import FUNCTIONS, retargeted
 from fastmlp.kernels.formulas.activations import ACTIVATIONS
+from fastmlp.kernels.formulas.operands import FUNCTIONS, retargeted
 
 
 def test_c_has_all_functions_of_formulas():

@@ -6,7 +6,7 @@ from required_libraries import library
 
 from fastmlp import MLP, from_torch
 from fastmlp.diagnosis.adapters import model_of
-from fastmlp.export.formulas import FUNCTIONS
+from fastmlp.kernels.formulas.operands import FUNCTIONS
 from fastmlp.network.spec import HIDDEN
 
 torch = library("torch", extras="bench")

@@ -31,7 +31,7 @@ def _make_power(exponent):
     return power
 
 
-powers = linked_table(f"{__name__}.powers", [_make_power(exponent) for exponent in range(4)], "Codes.used", float)
+powers = linked_table(f"{__name__}.powers", _make_power, range(4), "Codes.used", float)
 
 
 @linked_helper()

@@ -13,7 +13,7 @@ from math import pi
 from types import FunctionType, SimpleNamespace
 from typing import Any
 
-from ..kernels.formulas import numpy_math
+from . import numpy_math
 
 FUNCTIONS = tuple(name for name, value in vars(numpy_math).items() if inspect.isfunction(value))
 
