@@ -1,7 +1,7 @@
 """Activations: one table row each.
 
-The position of a row in ACTIVATIONS is its code; kernels, CUDA source and tests are derived from the table. own_rows.py
-appends the formulas of a program.
+The position of a row in ACTIVATIONS is its code; kernels, CUDA source and tests are derived from the table. Own
+formulas of a program have the codes after them (own_rows.py).
 
 `value(z)` maps a unit's pre-activation to its output. The parameter of `derivative` says what must be stored until the
 backward pass: `derivative(a)` uses the output alone; with `derivative(z)`, the pre-activation is stored too.
@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 from ..jit.decorators import formula
 from . import numpy_math
+from .formula_table import FormulaTable
 from .numpy_math import absolute, exp, expm1, normal_cdf, normal_density, where
 
 SELU_SCALE, SELU_ALPHA = 1.0507009873554805, 1.6732632423543772  # Klambauer et al. 2017, equation 14
@@ -188,24 +189,26 @@ class ActivationRow(NamedTuple):
         return f"{self.name}_{self.digest}" if self.digest else self.name
 
 
-ACTIVATIONS = [
-    ActivationRow("identity", identity, identity_derivative, -inf, inf),
-    ActivationRow("sigmoid", sigmoid, sigmoid_derivative, 0.0, 1.0),
-    ActivationRow("tanh", tanh, tanh_derivative, -1.0, 1.0),
-    ActivationRow("relu", relu, relu_derivative, 0.0, inf, init="he_uniform"),
-    ActivationRow("leaky_relu", leaky_relu, leaky_relu_derivative, -inf, inf, init="he_uniform"),
-    ActivationRow("elu", elu, elu_derivative, -1.0, inf, init="he_uniform"),
-    ActivationRow("selu", selu, selu_derivative, -SELU_SCALE * SELU_ALPHA, inf, init="lecun_normal"),
-    ActivationRow("gelu", gelu, gelu_derivative, -0.17, inf, init="he_uniform"),
-    ActivationRow("silu", silu, silu_derivative, -0.2785, inf, init="he_uniform"),
-    ActivationRow("softplus", softplus, softplus_derivative, 0.0, inf, init="he_uniform"),
-    ActivationRow("softsign", softsign, softsign_derivative, -1.0, 1.0),
-    ActivationRow("symmetric_sigmoid", symmetric_sigmoid, symmetric_sigmoid_derivative, -0.5, 0.5),
-    ActivationRow("fahlman_sigmoid", symmetric_sigmoid, fahlman_sigmoid_derivative, -0.5, 0.5, offset=PRIME_OFFSET),
-    ActivationRow("exponential", exponential, exponential_derivative, 0.0, inf, hidden=False),
-    # The value of softmax needs its whole row. Each device's loss loop computes it by hand, starting from logits.
-    ActivationRow("softmax", identity, identity_derivative, 0.0, 1.0, hidden=False),
-]
+ACTIVATIONS = FormulaTable(
+    [
+        ActivationRow("identity", identity, identity_derivative, -inf, inf),
+        ActivationRow("sigmoid", sigmoid, sigmoid_derivative, 0.0, 1.0),
+        ActivationRow("tanh", tanh, tanh_derivative, -1.0, 1.0),
+        ActivationRow("relu", relu, relu_derivative, 0.0, inf, init="he_uniform"),
+        ActivationRow("leaky_relu", leaky_relu, leaky_relu_derivative, -inf, inf, init="he_uniform"),
+        ActivationRow("elu", elu, elu_derivative, -1.0, inf, init="he_uniform"),
+        ActivationRow("selu", selu, selu_derivative, -SELU_SCALE * SELU_ALPHA, inf, init="lecun_normal"),
+        ActivationRow("gelu", gelu, gelu_derivative, -0.17, inf, init="he_uniform"),
+        ActivationRow("silu", silu, silu_derivative, -0.2785, inf, init="he_uniform"),
+        ActivationRow("softplus", softplus, softplus_derivative, 0.0, inf, init="he_uniform"),
+        ActivationRow("softsign", softsign, softsign_derivative, -1.0, 1.0),
+        ActivationRow("symmetric_sigmoid", symmetric_sigmoid, symmetric_sigmoid_derivative, -0.5, 0.5),
+        ActivationRow("fahlman_sigmoid", symmetric_sigmoid, fahlman_sigmoid_derivative, -0.5, 0.5, offset=PRIME_OFFSET),
+        ActivationRow("exponential", exponential, exponential_derivative, 0.0, inf, hidden=False),
+        # The value of softmax needs its whole row. Each device's loss loop computes it by hand, starting from logits.
+        ActivationRow("softmax", identity, identity_derivative, 0.0, 1.0, hidden=False),
+    ]
+)
 CODES = {row.name: code for code, row in enumerate(ACTIVATIONS)}
 SOFTMAX = CODES["softmax"]
 IDENTITY = CODES["identity"]

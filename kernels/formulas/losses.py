@@ -1,4 +1,4 @@
-"""Losses: one table row each. The position of a row in LOSSES is its code; own_rows.py appends those of a program.
+"""Losses: one table row each. The position of a row in LOSSES is its code; own_rows.py adds those of a program.
 
 `value(z, a, y, c)` is the loss of one output, where z is the logit, a the output activation of z, y the target, c the
 loss's own constant, which is 0 for losses without one. `delta(a, y, c)` is the derivative of `value`. If
@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from ..jit.decorators import formula, selector
+from .formula_table import FormulaTable
 from .numpy_math import absolute, exp, log, log1p, where
 
 ATANH_LIMIT = 0.999999  # limit of the error, in either dtype: its atanh is 7.25
@@ -132,19 +133,41 @@ class LossRow(NamedTuple):
 
 
 UNIT = 0.0, 1.0
-LOSSES = [
-    LossRow("squared_error", squared_error, squared_error_delta, (), False, curvature=constant_curvature),
-    LossRow(
-        "binary_cross_entropy", binary_cross_entropy, logit_delta, ("sigmoid",), True, "", 1.0, UNIT, sigmoid_curvature
-    ),
-    LossRow(
-        "softmax_cross_entropy", softmax_cross_entropy, logit_delta, ("softmax",), True, "", 1.0, UNIT, output_curvature
-    ),
-    LossRow("absolute_error", absolute_error, absolute_error_delta, (), False),
-    LossRow("huber", huber, huber_delta, (), False, constant="huber_delta"),
-    LossRow("atanh_error", atanh_error, atanh_error_delta, ("symmetric_sigmoid", "fahlman_sigmoid", "sigmoid"), False),
-    LossRow("poisson", poisson, logit_delta, ("exponential",), True, "", 1.0, (0.0, float("inf")), output_curvature),
-]
+LOSSES = FormulaTable(
+    [
+        LossRow("squared_error", squared_error, squared_error_delta, (), False, curvature=constant_curvature),
+        LossRow(
+            "binary_cross_entropy",
+            binary_cross_entropy,
+            logit_delta,
+            ("sigmoid",),
+            True,
+            "",
+            1.0,
+            UNIT,
+            sigmoid_curvature,
+        ),
+        LossRow(
+            "softmax_cross_entropy",
+            softmax_cross_entropy,
+            logit_delta,
+            ("softmax",),
+            True,
+            "",
+            1.0,
+            UNIT,
+            output_curvature,
+        ),
+        LossRow("absolute_error", absolute_error, absolute_error_delta, (), False),
+        LossRow("huber", huber, huber_delta, (), False, constant="huber_delta"),
+        LossRow(
+            "atanh_error", atanh_error, atanh_error_delta, ("symmetric_sigmoid", "fahlman_sigmoid", "sigmoid"), False
+        ),
+        LossRow(
+            "poisson", poisson, logit_delta, ("exponential",), True, "", 1.0, (0.0, float("inf")), output_curvature
+        ),
+    ]
+)
 CODES = {row.name: code for code, row in enumerate(LOSSES)}
 CONSTANTS: Mapping[str, Any] = {row.constant: row.default for row in LOSSES if row.constant}
 SOFTMAX_CROSS_ENTROPY = CODES["softmax_cross_entropy"]

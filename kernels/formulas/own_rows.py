@@ -1,4 +1,4 @@
-"""Own formulas: rows that a program appends to the tables of activations and losses while it runs.
+"""Own formulas: rows that a program adds to the tables of activations and losses while it runs.
 
 An own formula is plain data, its source among it, so that another process can make the same row. Codes differ from
 process to process, digests do not.
@@ -65,15 +65,16 @@ def code_of(own: OwnActivation | OwnLoss) -> int:
     with FORK_LOCK:
         code = _codes.get((type(own), digest))
         if code is None:
-            table: list[Any] = ACTIVATIONS if isinstance(own, OwnActivation) else LOSSES
-            if len(table) == MOST_ROWS:
+            table = ACTIVATIONS if isinstance(own, OwnActivation) else LOSSES
+            code = len(table) + len(table.own)
+            if code == MOST_ROWS:
                 raise ValueError(
                     f"{own.name!r} would be row {MOST_ROWS + 1} of the table of formulas, which has {MOST_ROWS}: "
                     "start Python anew to define others."
                 )
             value, derivative = (formula(function_of(source)) for source in (own.value, own.derivative))
-            table.append(_row(own, value, derivative, digest))
-            code = _codes[type(own), digest] = len(table) - 1
+            table.own.append(_row(own, value, derivative, digest))
+            _codes[type(own), digest] = code
     return code
 
 

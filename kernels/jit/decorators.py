@@ -58,7 +58,7 @@ class LinkedTable:
 
     name : dotted name of the table: that of its module, and its own
     make : function that makes a function of the table from a row
-    rows : table of formulas, at most MOST_ROWS; rows of own formulas, which have a `digest`, are appended later
+    rows : table of formulas, at most MOST_ROWS, with the codes of own formulas after its length
     codes : where a kernel's arguments have the codes: a class of named tuples and its field, "NetSpec.activations"
     returns : what the functions return: float, int, bool, None or LANES_OF
     """

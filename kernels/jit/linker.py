@@ -63,8 +63,8 @@ def links_in_use(link: Link, codes: Mapping[str, Sequence[int]]) -> list[Link]:
     """
     if not link.codes:
         return [link]
-    table, used = attribute(link.helper), sorted(set(codes.get(link.codes, ())))
-    return [link.of_row(code) for code in used if 0 <= code < len(table.rows) and not table.digest(code)]
+    n_rows, used = len(attribute(link.helper).rows), sorted(set(codes.get(link.codes, ())))
+    return [link.of_row(code) for code in used if 0 <= code < n_rows]
 
 
 class ObjectFile(NamedTuple):

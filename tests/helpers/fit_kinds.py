@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 from executor_cases import InPlace
+from own_formulas import GAUSS, LOG_COSH
 from resumed_fits import train
 from small_blocks import BATCH, N, Rows, X, Y, use_small_blocks
 
@@ -104,6 +105,7 @@ OPTIONS = {
         },
         lanes=False,
     ),
+    "own formulas": Option({}, {"hidden_activation": GAUSS, "loss": LOG_COSH, "output_activation": "sigmoid"}),
     "float64": Option(
         {"optimizer": SGD(0.1, momentum=0.9), "validation_data": HELD_OUT}, {"dtype": "float64"}, on_workers=False
     ),

@@ -42,12 +42,12 @@ def text_of(name: str) -> str:
 
 def source(architecture: Architecture, header: str, *files: str) -> str:
     """Return the source of a whole translation unit."""
-    own = tuple(sorted({code for code in architecture.activations if ACTIVATIONS[code].digest}))
-    loss = architecture.net.loss
+    own_activations = tuple(sorted({code for code in architecture.activations if code >= len(ACTIVATIONS)}))
+    own_losses = tuple(code for code in (architecture.net.loss,) if code >= len(LOSSES))
     parts = [
         text_of("include/common.cuh"),
         text_of("include/elementary.cuh"),
-        formula_printer.formulas(own, loss if LOSSES[loss].digest else None),
+        formula_printer.formulas(own_activations, own_losses),
         header,
         *map(text_of, files),
     ]

@@ -60,7 +60,6 @@ CONSTANTS = {
         f"{prefix}_{row.name.upper()}": code
         for prefix, table in (("ACTIVATION", ACTIVATIONS), ("LOSS", LOSSES), ("RULE", RULES))
         for code, row in enumerate(table)
-        if not getattr(row, "digest", "")
     },
     **{f"HYPER_{name.upper()}": place for place, name in enumerate(structs.NET_HYPER)},
     **{
@@ -272,13 +271,13 @@ def philox() -> str:
 
 
 @lru_cache(maxsize=16)
-def formulas(own_activations: tuple[int, ...] = (), own_loss: int | None = None) -> str:
+def formulas(own_activations: tuple[int, ...] = (), own_losses: tuple[int, ...] = ()) -> str:
     """Return the C++ functions of all formulas in the tables; include/elementary.cuh must come before them.
 
-    own_activations, own_loss : codes of the own formulas that are printed, too: those of the net
+    own_activations, own_losses : codes of the own formulas that are printed, too: those of the net
     """
-    activations = {k: row for k, row in enumerate(ACTIVATIONS) if not row.digest or k in own_activations}
-    losses = {k: row for k, row in enumerate(LOSSES) if not row.digest or k == own_loss}
+    activations = dict(enumerate(ACTIVATIONS)) | {code: ACTIVATIONS[code] for code in own_activations}
+    losses = dict(enumerate(LOSSES)) | {code: LOSSES[code] for code in own_losses}
     parts = ["// Printed by kernels/cuda/build/formula_printer.py from the Python formulas."]
     parts += ["\n".join(f"constexpr int {name} = {value};" for name, value in CONSTANTS.items())]
     parts += [f"{INLINE} double huge_scale() {{ return {HUGE_SCALE!r}; }}"]

@@ -22,6 +22,8 @@ from .stopping_rules import EpochRules
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+    from ..network.own_formulas import Activation, Loss
+
 
 @dataclass(eq=False, repr=False)
 class BaseMLP(FittedNet, Exportable, BaseEstimator, ABC):
@@ -33,8 +35,9 @@ class BaseMLP(FittedNet, Exportable, BaseEstimator, ABC):
     ----------
     hidden_layer_sizes : int or sequence of int, default (100,)
         Number of units in each hidden layer.
-    activation : str, default "relu"
-        "identity", "logistic", "tanh", "relu", or any other hidden activation of fastmlp.MLP.
+    activation : str or Activation, default "relu"
+        "identity", "logistic", "tanh", "relu", any other hidden activation of fastmlp.MLP, or a fastmlp.Activation of
+        your own.
     solver : str or Optimizer, default "adam"
         "lbfgs", "sgd", "adam", or another fastmlp optimiser, given by name or as an object such as
         fastmlp.AdamW(3e-3). An object uses its own settings, not those of the estimator.
@@ -134,7 +137,7 @@ class BaseMLP(FittedNet, Exportable, BaseEstimator, ABC):
     """
 
     hidden_layer_sizes: Any = (100,)
-    activation: str = "relu"
+    activation: str | Activation = "relu"
     _: KW_ONLY
     solver: Any = "adam"
     alpha: float = 0.0001
@@ -183,7 +186,7 @@ class BaseMLP(FittedNet, Exportable, BaseEstimator, ABC):
         """Return y in the form that the net is trained on: class indices or numbers."""
 
     @abstractmethod
-    def _loss_name(self) -> str:
+    def _loss_name(self) -> str | Loss:
         """Return the name of the loss as MLP knows it."""
 
     def _training_weights(self, samples: SplitSamples) -> np.ndarray | None:

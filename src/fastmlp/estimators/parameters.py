@@ -19,6 +19,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from ..errors import checked_count, counted, shown
 from ..interface.setting_checks import checked_dtype
 from ..interface.user_warnings import warn_user
+from ..network.own_formulas import Activation, Loss
 from ..network.parameter_layout import Layout
 from ..network.spec import HIDDEN
 from ..optimizers import OPTIMIZERS, SGD, Adam, Optimizer, optimizer_from_name
@@ -30,7 +31,7 @@ SKLEARN_OUTPUT = {"sigmoid": "logistic", "exponential": "exp"}  # our name -> sc
 # Those of scikit-learn, whose names of activations stand for those of this package, which are known, too.
 CONSTRAINTS: dict[str, list[Any]] = {
     **neural_network.MLPClassifier._parameter_constraints,
-    "activation": [StrOptions({*FASTMLP_ACTIVATION, *HIDDEN})],
+    "activation": [StrOptions({*FASTMLP_ACTIVATION, *HIDDEN}), Activation],
     "solver": [StrOptions({"lbfgs", *OPTIMIZERS}), Optimizer],
     "momentum": [Interval(Real, 0, 1, closed="left")],
     "class_weight": [dict, StrOptions({"balanced"}), None],
@@ -51,7 +52,7 @@ def check_settings(estimator: Any) -> None:
     ValueError
         For an invalid value, under the name of the estimator's parameter.
     """
-    if not isinstance(estimator.loss, str):
+    if not isinstance(estimator.loss, (str, Loss)):
         raise ValueError(
             f"loss is {estimator.loss!r}, but must be a name. It is the first argument, as in scikit-learn since 1.7: "
             f"name the other one, MLPRegressor(hidden_layer_sizes={estimator.loss!r})."
@@ -98,7 +99,7 @@ def checked_hidden_sizes(sizes: Any) -> tuple[int, ...]:
     return tuple(checked_count(f"hidden_layer_sizes[{k}]", size) for k, size in enumerate(sizes))
 
 
-def activation_of(estimator: Any) -> str:
+def activation_of(estimator: Any) -> str | Activation:
     return FASTMLP_ACTIVATION.get(estimator.activation, estimator.activation)
 
 
@@ -134,7 +135,7 @@ def batch_size_of(estimator: Any, n_samples: int) -> int:
 # ---- conventions of scikit-learn
 
 
-def sklearn_initial_params(rng: np.random.RandomState, sizes: tuple[int, ...], activation: str) -> np.ndarray:
+def sklearn_initial_params(rng: np.random.RandomState, sizes: tuple[int, ...], activation: Any) -> np.ndarray:
     """Return initial parameters (n_params,), the same numbers that scikit-learn draws from the same rng.
 
     Weights and biases are drawn from U(-b, b) with b = sqrt(f / (fan_in + fan_out)), where f = 2 for sigmoid units and
@@ -157,7 +158,7 @@ class Scale(NamedTuple):
     reported: float  # to the loss in loss_ and loss_curve_
 
 
-def scale_of(loss: str, n_outputs: int) -> Scale:
+def scale_of(loss: str | Loss, n_outputs: int) -> Scale:
     """Return the factors from a loss of MLP to scikit-learn's.
 
     >>> scale_of("squared_error", 3)

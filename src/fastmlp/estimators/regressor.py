@@ -18,6 +18,7 @@ from ..errors import counted
 from ..export.predictor import NUMBERS, Predictor
 from ..interface.docstrings import with_entries_of
 from ..interface.keywords import explains_names, explains_parameters
+from ..network.own_formulas import Loss
 from .array_input import Scores, as_quantities
 from .base import BaseMLP
 from .fitted_net import float_type
@@ -33,7 +34,7 @@ LOSSES = {"squared_error", "poisson", "absolute_error", "huber"}
 class OfLoss:
     """First parameter of MLPRegressor, as in scikit-learn: fields of later bases come first."""
 
-    loss: str = "squared_error"
+    loss: str | Loss = "squared_error"
 
 
 @with_entries_of(BaseMLP)
@@ -44,8 +45,8 @@ class MLPRegressor(Scores, RegressorMixin, BaseMLP, OfLoss):
 
     Parameters
     ----------
-    loss : str, default "squared_error"
-        "squared_error", "poisson", "absolute_error" or "huber".
+    loss : str or Loss, default "squared_error"
+        "squared_error", "poisson", "absolute_error", "huber", or a fastmlp.Loss of your own.
     huber_delta : float, default 1.0
         Absolute error beyond which the Huber loss is linear.
     dtype : {"auto", "float32", "float64"}, default "auto"
@@ -75,7 +76,7 @@ class MLPRegressor(Scores, RegressorMixin, BaseMLP, OfLoss):
 
     _classifier = "MLPClassifier"
     _net_settings = ("huber_delta",)
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {**CONSTRAINTS, "loss": [StrOptions(LOSSES)]}
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {**CONSTRAINTS, "loss": [StrOptions(LOSSES), Loss]}
 
     huber_delta: float = 1.0
 

@@ -90,7 +90,7 @@ class FitKeywords(TypedDict, total=False):
         fastmlp.CSVLogger are callbacks.
     metrics : sequence of str or callable, default ()
         Records to keep besides the loss, computed after each epoch on training and held-out samples: functions
-        (y_true, y_pred) that return a float, for arrays (n_samples, n_outputs), or names:
+        (y_true, y_pred) that return a float, for arrays (n_samples, n_outputs); scorers of scikit-learn; or names:
         {metrics}.
         They are in `history.metrics` and `history.validation_metrics`.
     monitor : bool, default False

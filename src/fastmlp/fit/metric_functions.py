@@ -1,9 +1,10 @@
 """Metrics of `fit(metrics=...)`: records besides the loss, which hooks/epoch_scores.py computes after each epoch.
 
-A metric is a name in METRICS or a function (y_true, y_pred) -> float. Both arrays have shape (n_samples, n_outputs):
-y_true has the targets as the net is trained on them (class numbers as one-hot rows), without label smoothing, y_pred
-the outputs as predict returns them. Named metrics but "roc_auc" weight samples by sample_weight, as the loss does;
-functions get no weights. "log_loss" and "roc_auc" are computed from logits, since outputs round to 0 and 1.
+A metric is a name in METRICS, a function (y_true, y_pred) -> float or a scorer of scikit-learn. Both arrays have shape
+(n_samples, n_outputs): y_true has the targets as the net is trained on them (class numbers as one-hot rows), without
+label smoothing, y_pred the outputs as predict returns them. Scorers get class numbers, or numbers. Named metrics but
+"roc_auc" weight samples by sample_weight, as the loss does; functions and scorers get no weights. "log_loss" and
+"roc_auc" are computed from logits, since outputs round to 0 and 1.
 """
 
 from __future__ import annotations
@@ -129,19 +130,73 @@ def takes_logits(metric: Metric, network: Network) -> bool:
     return (metric is _log_loss and row.name in ("sigmoid", "softmax")) or (metric is _roc_auc and saturates(row))
 
 
-def _measured(
-    function: Callable[[np.ndarray, np.ndarray], float], name: str, samples: MetricSamples, y_pred: np.ndarray
-) -> float:
-    value = function(samples.y_true, y_pred)
+def _called(function: Callable[..., float], name: str, samples: MetricSamples, y_pred: np.ndarray) -> float:
+    return _checked(name, function(samples.y_true, y_pred))
+
+
+def _checked(name: str, value: Any) -> float:
     if not is_number(value):
         raise ValueError(f"The metric {name!r} must return a number, but it returned {shown(value)}.")
     return float(value)
 
 
+def _scored(scorer: Callable[..., float], name: str, samples: MetricSamples, y_pred: np.ndarray) -> float:
+    """Return what a scorer of scikit-learn makes of outputs: it gets an estimator that has predicted them."""
+    y, outputs = samples.y_true, y_pred
+    if samples.metric == METRIC_ARGMAX:
+        y = y.argmax(axis=1)
+    elif samples.metric != METRIC_NONE:
+        y = (y > samples.class_threshold).astype(np.intp)
+    y, outputs = (x[:, 0] if x.ndim == 2 and x.shape[1] == 1 else x for x in (y, outputs))
+    return _checked(name, scorer(_predicted(samples, outputs), outputs, y))
+
+
+def _predicted(samples: MetricSamples, outputs: np.ndarray) -> Any:
+    """Return an estimator of scikit-learn whose predictions are outputs, (n_samples,) or (n_samples, n_outputs)."""
+    from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+
+    if samples.metric == METRIC_NONE:
+        return type("Net", (RegressorMixin, BaseEstimator), {"predict": _method("predict", outputs)})()
+    has_probabilities, p = samples.output in ("sigmoid", "softmax"), outputs
+    if samples.metric == METRIC_ARGMAX:
+        predicted, classes = outputs.argmax(axis=1), np.arange(outputs.shape[1])
+        p = outputs / np.maximum(outputs.sum(axis=1, keepdims=True), np.finfo(outputs.dtype).tiny)
+        scores = outputs[:, 1] - outputs[:, 0] if len(classes) == 2 else outputs
+    else:
+        predicted, scores = (outputs > samples.class_threshold).astype(np.intp), outputs
+        classes = np.arange(2 if outputs.ndim == 1 else outputs.shape[1])
+        p = np.stack([1.0 - outputs, outputs], axis=1) if outputs.ndim == 1 else outputs
+    answers = {"predict": predicted, "decision_function": scores, **({"predict_proba": p} if has_probabilities else {})}
+    methods = {name: _method(name, answer) for name, answer in answers.items()}
+    return type("Net", (ClassifierMixin, BaseEstimator), {**methods, "classes_": classes})()
+
+
+def _method(name: str, answer: np.ndarray) -> Callable[[Any, Any], np.ndarray]:
+    def method(self: Any, X: Any) -> np.ndarray:
+        return answer
+
+    method.__name__ = name  # scikit-learn reads it
+    return method
+
+
+def _is_scorer(item: Any) -> bool:
+    """Whether a callable takes (estimator, X, y), as scorers of scikit-learn do."""
+    return callable(item) and not accepts_n_arguments(item, 2) and accepts_n_arguments(item, 3)
+
+
+def _name_of(item: Any) -> str:
+    if isinstance(item, str):
+        return item
+    function = getattr(item, "_score_func", item)  # of a scorer, which has no name
+    sign = "neg_" if getattr(item, "_sign", 1) < 0 else ""
+    return sign + getattr(function, "__name__", repr(item))
+
+
 def as_metrics(value: Any) -> dict[str, Metric]:
     """Return fit's metrics argument as {name: metric}.
 
-    value : a name, a function (y_true, y_pred), a sequence of both, or a dictionary {name: function or name}
+    value : a name, a function (y_true, y_pred), a scorer of scikit-learn, a sequence of them, or a dictionary {name:
+        one of them}
 
     Raises
     ------
@@ -154,7 +209,7 @@ def as_metrics(value: Any) -> dict[str, Metric]:
         pairs = list(value.items())
     else:
         metrics = list(value) if isinstance(value, Sequence) and not isinstance(value, str) else [value]
-        pairs = [(item if isinstance(item, str) else getattr(item, "__name__", repr(item)), item) for item in metrics]
+        pairs = [(_name_of(item), item) for item in metrics]
     metric_by_name: dict[str, Metric] = {}
     for name, item in pairs:
         if isinstance(item, str):
@@ -162,9 +217,14 @@ def as_metrics(value: Any) -> dict[str, Metric]:
                 raise unknown_name("metric", item, METRICS)
             metric = METRICS[item]
         elif callable(item) and accepts_n_arguments(item, 2):
-            metric = partial(_measured, item, name)  # which can be sent to workers
+            metric = partial(_called, item, name)  # which can be sent to workers
+        elif _is_scorer(item):
+            metric = partial(_scored, item, name)
         else:
-            raise ValueError(f"metrics must be names or functions (y_true, y_pred), but one of them is {item!r}.")
+            raise ValueError(
+                "metrics must be names, functions (y_true, y_pred) or scorers of scikit-learn, but one of them is "
+                f"{item!r}."
+            )
         if not isinstance(name, str) or name in metric_by_name or (name in MONITORS and name not in METRICS):
             raise ValueError(
                 f"Each metric needs a name of its own, but there is another record {name!r}: give a dictionary "

@@ -10,6 +10,7 @@ from typing import Annotated, Any, NamedTuple, TypedDict
 from ..interface.keywords import Table
 from ..kernels.formulas.activations import ACTIVATIONS
 from ..kernels.formulas.losses import CONSTANTS, LOSSES
+from .own_formulas import Activation, Loss
 
 HIDDEN = tuple(row.name for row in ACTIVATIONS if row.hidden)
 
@@ -35,13 +36,13 @@ class NetSettings(TypedDict, total=False):
 
     Parameters
     ----------
-    hidden_activation : str or sequence of str, default "relu"
-        Activation of the hidden layers, one name for all of them, or one per hidden layer:
+    hidden_activation : str, Activation or sequence of them, default "relu"
+        Activation of the hidden layers, one for all of them, or one per hidden layer: an Activation of your own, or
         {activations}.
-    output_activation : str, optional
+    output_activation : str or Activation, optional
         Activation of the output layer. By default it is the one that belongs to the loss.
-    loss : str, default "squared_error"
-        {losses}.
+    loss : str or Loss, default "squared_error"
+        A Loss of your own, or {losses}.
         Every loss is a mean over samples and, except for softmax_cross_entropy, over outputs, without a factor of
         one half.
     dropout : float or sequence of float, default 0.0
@@ -78,9 +79,9 @@ class NetSettings(TypedDict, total=False):
         Error at which the huber loss changes from quadratic to linear.
     """
 
-    hidden_activation: Annotated[str | Sequence[str], Setting("relu", "Keras")]
-    output_activation: Annotated[str | None, Setting(None, "Keras")]
-    loss: Annotated[str, Setting("squared_error", "Keras")]
+    hidden_activation: Annotated[str | Activation | Sequence[str | Activation], Setting("relu", "Keras")]
+    output_activation: Annotated[str | Activation | None, Setting(None, "Keras")]
+    loss: Annotated[str | Loss, Setting("squared_error", "Keras")]
     dropout: Annotated[Any, Setting(0.0, "Keras", {"low": 0.0, "high": 1.0, "open_high": True})]
     l2: Annotated[Any, Setting(0.0, "Keras", {"low": 0.0})]
     label_smoothing: Annotated[float, Setting(0.0, "Keras")]

@@ -60,8 +60,10 @@ def output_code(loss: losses.LossRow, name: Any) -> int:
     if name is None:
         return activations.CODES[possible[0]]
     code = activation_code(name, tuple(activations.CODES), "output_activation")
-    if name not in possible and (loss.outputs or not isinstance(name, Activation)):
-        fitting = [row.name for row in losses.LOSSES if not row.own and (not row.outputs or name in row.outputs)]
+    is_own = isinstance(name, Activation)
+    takes = lambda row: name in (row.outputs or ELEMENTWISE) or (is_own and not row.outputs)
+    if not takes(loss):
+        fitting = [row.name for row in losses.LOSSES if takes(row)]
         raise ValueError(
             f"loss {loss.name!r} cannot be used with output_activation {name!r}: it needs {' or '.join(possible)}. "
             f"Leave output_activation out, or choose a loss that takes {name!r}: {', '.join(fitting)}."

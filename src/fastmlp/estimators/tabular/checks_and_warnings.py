@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ...devices import resolve
-from ...errors import checked_number, checked_verbose, counted
+from ...errors import checked_number, checked_verbose, counted, unknown_name
 from ...fit.interrupt_warnings import warn_of_interrupted_net
 from ...history import History
 from ...interface.user_warnings import warn_user
@@ -56,6 +56,8 @@ def estimator_recipe(estimator: Any, has_held_out: bool) -> tuple[Recipe, Tuning
     resolve(estimator.device)
     checked_verbose(estimator.verbose)
     if recipe.hidden and "activation" in given:
+        if not isinstance(recipe.activation, str):  # files of estimators have no code
+            raise unknown_name("activation", recipe.activation, HIDDEN)
         activation_code(recipe.activation, HIDDEN, "activation")
     if not {"activation", "dropout", "label_smoothing"}.isdisjoint(given):  # as an error before the table is looked at
         loss = OF_CLASSES if estimator._is_classifier else OF_NUMBERS
