@@ -190,24 +190,22 @@ class ActivationRow(NamedTuple):
 
 
 ACTIVATIONS = FormulaTable(
-    [
-        ActivationRow("identity", identity, identity_derivative, -inf, inf),
-        ActivationRow("sigmoid", sigmoid, sigmoid_derivative, 0.0, 1.0),
-        ActivationRow("tanh", tanh, tanh_derivative, -1.0, 1.0),
-        ActivationRow("relu", relu, relu_derivative, 0.0, inf, init="he_uniform"),
-        ActivationRow("leaky_relu", leaky_relu, leaky_relu_derivative, -inf, inf, init="he_uniform"),
-        ActivationRow("elu", elu, elu_derivative, -1.0, inf, init="he_uniform"),
-        ActivationRow("selu", selu, selu_derivative, -SELU_SCALE * SELU_ALPHA, inf, init="lecun_normal"),
-        ActivationRow("gelu", gelu, gelu_derivative, -0.17, inf, init="he_uniform"),
-        ActivationRow("silu", silu, silu_derivative, -0.2785, inf, init="he_uniform"),
-        ActivationRow("softplus", softplus, softplus_derivative, 0.0, inf, init="he_uniform"),
-        ActivationRow("softsign", softsign, softsign_derivative, -1.0, 1.0),
-        ActivationRow("symmetric_sigmoid", symmetric_sigmoid, symmetric_sigmoid_derivative, -0.5, 0.5),
-        ActivationRow("fahlman_sigmoid", symmetric_sigmoid, fahlman_sigmoid_derivative, -0.5, 0.5, offset=PRIME_OFFSET),
-        ActivationRow("exponential", exponential, exponential_derivative, 0.0, inf, hidden=False),
-        # The value of softmax needs its whole row. Each device's loss loop computes it by hand, starting from logits.
-        ActivationRow("softmax", identity, identity_derivative, 0.0, 1.0, hidden=False),
-    ]
+    ActivationRow("identity", identity, identity_derivative, -inf, inf),
+    ActivationRow("sigmoid", sigmoid, sigmoid_derivative, 0.0, 1.0),
+    ActivationRow("tanh", tanh, tanh_derivative, -1.0, 1.0),
+    ActivationRow("relu", relu, relu_derivative, 0.0, inf, init="he_uniform"),
+    ActivationRow("leaky_relu", leaky_relu, leaky_relu_derivative, -inf, inf, init="he_uniform"),
+    ActivationRow("elu", elu, elu_derivative, -1.0, inf, init="he_uniform"),
+    ActivationRow("selu", selu, selu_derivative, -SELU_SCALE * SELU_ALPHA, inf, init="lecun_normal"),
+    ActivationRow("gelu", gelu, gelu_derivative, -0.17, inf, init="he_uniform"),
+    ActivationRow("silu", silu, silu_derivative, -0.2785, inf, init="he_uniform"),
+    ActivationRow("softplus", softplus, softplus_derivative, 0.0, inf, init="he_uniform"),
+    ActivationRow("softsign", softsign, softsign_derivative, -1.0, 1.0),
+    ActivationRow("symmetric_sigmoid", symmetric_sigmoid, symmetric_sigmoid_derivative, -0.5, 0.5),
+    ActivationRow("fahlman_sigmoid", symmetric_sigmoid, fahlman_sigmoid_derivative, -0.5, 0.5, offset=PRIME_OFFSET),
+    ActivationRow("exponential", exponential, exponential_derivative, 0.0, inf, hidden=False),
+    # The value of softmax needs its whole row. Each device's loss loop computes it by hand, starting from logits.
+    ActivationRow("softmax", identity, identity_derivative, 0.0, 1.0, hidden=False),
 )
 CODES = {row.name: code for code, row in enumerate(ACTIVATIONS)}
 SOFTMAX = CODES["softmax"]

@@ -134,39 +134,17 @@ class LossRow(NamedTuple):
 
 UNIT = 0.0, 1.0
 LOSSES = FormulaTable(
-    [
-        LossRow("squared_error", squared_error, squared_error_delta, (), False, curvature=constant_curvature),
-        LossRow(
-            "binary_cross_entropy",
-            binary_cross_entropy,
-            logit_delta,
-            ("sigmoid",),
-            True,
-            "",
-            1.0,
-            UNIT,
-            sigmoid_curvature,
-        ),
-        LossRow(
-            "softmax_cross_entropy",
-            softmax_cross_entropy,
-            logit_delta,
-            ("softmax",),
-            True,
-            "",
-            1.0,
-            UNIT,
-            output_curvature,
-        ),
-        LossRow("absolute_error", absolute_error, absolute_error_delta, (), False),
-        LossRow("huber", huber, huber_delta, (), False, constant="huber_delta"),
-        LossRow(
-            "atanh_error", atanh_error, atanh_error_delta, ("symmetric_sigmoid", "fahlman_sigmoid", "sigmoid"), False
-        ),
-        LossRow(
-            "poisson", poisson, logit_delta, ("exponential",), True, "", 1.0, (0.0, float("inf")), output_curvature
-        ),
-    ]
+    LossRow("squared_error", squared_error, squared_error_delta, (), False, curvature=constant_curvature),
+    LossRow(
+        "binary_cross_entropy", binary_cross_entropy, logit_delta, ("sigmoid",), True, "", 1.0, UNIT, sigmoid_curvature
+    ),
+    LossRow(
+        "softmax_cross_entropy", softmax_cross_entropy, logit_delta, ("softmax",), True, "", 1.0, UNIT, output_curvature
+    ),
+    LossRow("absolute_error", absolute_error, absolute_error_delta, (), False),
+    LossRow("huber", huber, huber_delta, (), False, constant="huber_delta"),
+    LossRow("atanh_error", atanh_error, atanh_error_delta, ("symmetric_sigmoid", "fahlman_sigmoid", "sigmoid"), False),
+    LossRow("poisson", poisson, logit_delta, ("exponential",), True, "", 1.0, (0.0, float("inf")), output_curvature),
 )
 CODES = {row.name: code for code, row in enumerate(LOSSES)}
 CONSTANTS: Mapping[str, Any] = {row.constant: row.default for row in LOSSES if row.constant}

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from ..jit.decorators import MOST_ROWS, formula
+from ..jit.decorators import MOST_ROWS, formula, own_digests
 from ..system.fork_lock import FORK_LOCK
 from . import numpy_math
 from .activations import ACTIVATIONS, ActivationRow
@@ -65,7 +65,8 @@ def code_of(own: OwnActivation | OwnLoss) -> int:
     with FORK_LOCK:
         code = _codes.get((type(own), digest))
         if code is None:
-            table = ACTIVATIONS if isinstance(own, OwnActivation) else LOSSES
+            is_loss = isinstance(own, OwnLoss)
+            table = LOSSES if is_loss else ACTIVATIONS
             code = len(table) + len(table.own)
             if code == MOST_ROWS:
                 raise ValueError(
@@ -74,6 +75,7 @@ def code_of(own: OwnActivation | OwnLoss) -> int:
                 )
             value, derivative = (formula(function_of(source)) for source in (own.value, own.derivative))
             table.own.append(_row(own, value, derivative, digest))
+            own_digests["NetSpec.loss" if is_loss else "NetSpec.activations", code] = digest
             _codes[type(own), digest] = code
     return code
 

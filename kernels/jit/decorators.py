@@ -39,6 +39,8 @@ class Helper:
 
 
 MOST_ROWS = 64  # of a LinkedTable
+# {(codes of a LinkedTable, code): digest} of rows that a program has added, whose codes differ from process to process
+own_digests: dict[tuple[str, int], str] = {}
 LANES_OF = "lanes of"  # what a function returns: a vector like those of the first field of its first argument
 
 
@@ -71,10 +73,6 @@ class LinkedTable:
         if code not in self._functions:
             self._functions[code] = self._make(self.rows[code])
         return self._functions[code]
-
-    def digest(self, code: int) -> str:
-        """Return the digest of an own formula; "" for a row of this package."""
-        return getattr(self.rows[code], "digest", "")
 
 
 class Kernel:

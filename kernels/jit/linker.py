@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .decorators import MOST_ROWS
+from .decorators import MOST_ROWS, own_digests
 
 
 def attribute(name: str) -> Any:
@@ -40,12 +40,15 @@ class Link(NamedTuple):
         return attribute(self.helper).returns
 
     def of_row(self, code: int) -> Link:
-        """Return the link of a row of this table. Codes of own formulas differ from process to process."""
-        return self._replace(symbol=f"{self.symbol}_{attribute(self.helper).digest(code) or code}", codes="", row=code)
+        """Return the link of a row of this table."""
+        return self._replace(symbol=f"{self.symbol}_{own_digests.get((self.codes, code), code)}", codes="", row=code)
 
 
 def codes_of(arguments: Sequence[Any]) -> dict[str, Sequence[int]]:
-    """Return {"Class.field": integers} of the named tuples among a kernel's arguments, which may be codes of rows."""
+    """Return {"Class.field": integers} of the named tuples among a kernel's arguments, which may be codes of rows.
+
+    Own formulas are left out: another process does not know them.
+    """
     codes = {}
     for x in arguments:
         for name, value in zip(getattr(x, "_fields", ()), x if isinstance(x, tuple) else (), strict=True):
@@ -53,18 +56,14 @@ def codes_of(arguments: Sequence[Any]) -> dict[str, Sequence[int]]:
                 codes[f"{type(x).__name__}.{name}"] = [value]
             elif isinstance(value, np.ndarray) and value.dtype.kind == "i" and value.size <= MOST_ROWS:
                 codes[f"{type(x).__name__}.{name}"] = value.tolist()
-    return codes
+    return {name: [code for code in values if (name, code) not in own_digests] for name, values in codes.items()}
 
 
 def links_in_use(link: Link, codes: Mapping[str, Sequence[int]]) -> list[Link]:
-    """Return the functions that a call of this link can reach: itself, or the rows of a table with these codes.
-
-    Own formulas are left out: a second process does not know them.
-    """
+    """Return the functions that a call of this link can reach: itself, or the rows of a table with these codes."""
     if not link.codes:
         return [link]
-    n_rows, used = len(attribute(link.helper).rows), sorted(set(codes.get(link.codes, ())))
-    return [link.of_row(code) for code in used if 0 <= code < n_rows]
+    return [link.of_row(code) for code in sorted(set(codes.get(link.codes, ()))) if code >= 0]
 
 
 class ObjectFile(NamedTuple):

@@ -97,6 +97,15 @@ def many_nets(X: Floats, y: Floats) -> fastmlp.MLP:
     return pop.best()
 
 
+def own_formulas() -> fastmlp.MLP:
+    cube = fastmlp.Activation("cube", lambda z: z * z * z, lambda z: 3.0 * z * z, low=-1e9, high=1e9)
+    log = fastmlp.Loss("log", lambda a, y, c: c * abs(a - y), lambda a, y, c: c * np.sign(a - y), constant=0.5)
+    fastmlp.MLP((2, 4, 1), hidden_activation=[cube], loss=log, random_state=0).save("own.safetensors")
+    net = fastmlp.load("own.safetensors", custom_objects=[cube, log])
+    assert isinstance(net, fastmlp.MLP)
+    return net
+
+
 def wrong_keywords(net: fastmlp.MLP, pop: fastmlp.Population, X: Floats, y: Floats) -> None:
     """Calls that mypy refuses; --strict would report a comment that ignores no error."""
     net.fit(X, y, epoch=3)  # type: ignore[call-arg]

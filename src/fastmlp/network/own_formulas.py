@@ -28,6 +28,7 @@ class OwnFormula:
     """Base of Activation and Loss: plain data, so that equal definitions are equal, and can be sent to workers."""
 
     recipe: Any
+    _constant = 0.0
 
     @property
     def name(self) -> str:
@@ -35,17 +36,12 @@ class OwnFormula:
         return self.recipe.name
 
     @property
-    def constant(self) -> float:
-        """The loss's constant; 0 for a formula without one."""
-        return 0.0
-
-    @property
     def digest(self) -> str:
         """Digest of the definition, by which `fastmlp.load` knows it."""
-        return digest_of(self.recipe, self.constant)
+        return digest_of(self.recipe, self._constant)
 
     def _key(self) -> tuple:
-        return type(self), self.recipe, self.constant
+        return type(self), self.recipe, self._constant
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, OwnFormula) and self._key() == other._key()
@@ -53,8 +49,11 @@ class OwnFormula:
     def __hash__(self) -> int:
         return hash(self._key())
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restored, self._key()
+
     def __repr__(self) -> str:
-        constant = f", constant={self.constant:g}" if self.constant else ""
+        constant = f", constant={self._constant:g}" if self._constant else ""
         return f"{type(self).__name__}({self.name!r}{constant})"
 
 
@@ -77,6 +76,13 @@ class Activation(OwnFormula):
         written so, else of `z`; with `z`, training stores one more number for each unit.
     low, high : float, default -inf and inf
         Bounds of the output, which decide how class labels are coded, and which targets it can reach.
+
+    Attributes
+    ----------
+    name : str
+        Name of the formula.
+    digest : str
+        Digest of the definition, by which `fastmlp.load` knows it.
 
     Raises
     ------
@@ -135,9 +141,6 @@ class Activation(OwnFormula):
         _check_derivative(titles[1], f, slope, {"z": POINTS})
         _check_bounds(titles[0], f, self.recipe)
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _restored, (type(self), self.recipe, 0.0)
-
 
 class Loss(OwnFormula):
     """A loss of your own, for `loss`.
@@ -156,6 +159,15 @@ class Loss(OwnFormula):
         Of the same numbers: the derivative of `value` with respect to a.
     constant : float, optional
         The number c, positive. Losses that differ in it alone share their compiled code.
+
+    Attributes
+    ----------
+    name : str
+        Name of the formula.
+    constant : float
+        The loss's constant; 0 for a loss without one.
+    digest : str
+        Digest of the definition, by which `fastmlp.load` knows it.
 
     Raises
     ------
@@ -209,15 +221,10 @@ class Loss(OwnFormula):
         """The loss's constant; 0 for a loss without one."""
         return self._constant
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _restored, (type(self), self.recipe, self.constant)
-
 
 def _restored(kind: type[OwnFormula], recipe: Any, constant: float) -> OwnFormula:
     own = kind.__new__(kind)
-    own.recipe = recipe
-    if isinstance(own, Loss):
-        own._constant = constant
+    own.recipe, own._constant = recipe, constant
     return own
 
 
