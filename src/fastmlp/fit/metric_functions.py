@@ -157,6 +157,7 @@ def _predicted(samples: MetricSamples, outputs: np.ndarray) -> Any:
 
     if samples.metric == METRIC_NONE:
         return type("Net", (RegressorMixin, BaseEstimator), {"predict": _method("predict", outputs)})()
+    classes: Any  # of several labels, a list, by which scikit-learn knows them
     has_probabilities, p = samples.output in ("sigmoid", "softmax"), outputs
     if samples.metric == METRIC_ARGMAX:
         predicted, classes = outputs.argmax(axis=1), np.arange(outputs.shape[1])
@@ -164,7 +165,7 @@ def _predicted(samples: MetricSamples, outputs: np.ndarray) -> Any:
         scores = outputs[:, 1] - outputs[:, 0] if len(classes) == 2 else outputs
     else:
         predicted, scores = (outputs > samples.class_threshold).astype(np.intp), outputs
-        classes = np.arange(2 if outputs.ndim == 1 else outputs.shape[1])
+        classes = np.arange(2) if outputs.ndim == 1 else [np.arange(2)] * outputs.shape[1]
         p = np.stack([1.0 - outputs, outputs], axis=1) if outputs.ndim == 1 else outputs
     answers = {"predict": predicted, "decision_function": scores, **({"predict_proba": p} if has_probabilities else {})}
     methods = {name: _method(name, answer) for name, answer in answers.items()}

@@ -77,6 +77,46 @@ def test_metrics_equal_scikit_learns(task, name, weights):
         np.testing.assert_allclose(record[name][-1], expected, rtol=2e-5, atol=1e-6)
 
 
+LABELS = np.stack([TWO, 1 - TWO ^ (THREE == 0), THREE == 1], axis=1).astype(int)
+SCORED = {  # task: scorers, and the targets of scikit-learn's functions
+    "two classes": (("f1", "roc_auc", "neg_log_loss", "accuracy", "average_precision", "balanced_accuracy"), TWO),
+    "two softmax outputs": (("f1", "roc_auc", "neg_log_loss", "neg_brier_score"), TWO),
+    "three classes": (("f1_macro", "roc_auc_ovr", "neg_log_loss", "top_k_accuracy"), THREE),
+    "numbers": (("r2", "neg_mean_absolute_error", "explained_variance"), NUMBERS),
+    "labels": (("f1_macro", "roc_auc"), LABELS),
+}
+
+
+@pytest.mark.parametrize("task", SCORED)
+def test_scorers_give_what_they_give_for_an_estimator(task):
+    """Compared with our estimators that have the same net."""
+    names, targets = SCORED[task]
+    sizes, loss, y, _ = TASKS.get(task, ((3, 4, 3), "binary_cross_entropy", LABELS, None))
+    net = MLP(sizes, loss=loss, random_state=0, dtype="float64")
+    scorers = [theirs.get_scorer(name) for name in names]
+    history = net.fit(X, y, epochs=3, batch_size=8, metrics=scorers, validation_data=(X[40:], y[40:]), verbose=0)
+    kind = fastmlp.MLPRegressor if task == "numbers" else fastmlp.MLPClassifier
+    estimator = kind(hidden_layer_sizes=4, max_iter=1, dtype="float64", tol=0.0)
+    with pytest.warns(UserWarning, match="converge"):
+        estimator.fit(X, targets)
+    for record, part in ((history.metrics, slice(None)), (history.validation_metrics, slice(40, None))):
+        for name, scorer in zip(record, scorers, strict=True):
+            if task == "two softmax outputs":  # the estimator has one output
+                estimator.net_.weights[0][:], estimator.net_.biases[0][:] = net.weights[0], net.biases[0]
+                estimator.net_.weights[1][:] = net.weights[1] @ [[-1.0], [1.0]]
+                estimator.net_.biases[1][:] = net.biases[1] @ [-1.0, 1.0]
+            else:
+                estimator.net_.params = net.params
+            expected = scorer(estimator, X[part].astype(np.float64), targets[part])
+            assert record[name][-1] == pytest.approx(expected, abs=1e-9), name
+    assert next(iter(history.metrics)) in ("f1_score", "r2_score")
+
+
+def test_a_scorer_of_probabilities_needs_them():
+    with pytest.raises(AttributeError, match="Net has none of the following attributes: predict_proba"):
+        MLP((3, 1)).fit(X, TWO, epochs=1, metrics=theirs.get_scorer("neg_log_loss"), verbose=0)
+
+
 def test_metric_functions_get_targets_and_outputs_of_each_epoch():
     seen = []
 
@@ -167,8 +207,8 @@ def test_metric_records_have_names_and_survive_saving(tmp_path):
         ("mse", "Unknown metric 'mse'"),
         (["r2", "r2"], "Each metric needs a name of its own, but there is another record 'r2'"),
         ({"loss": "r2"}, "another record 'loss'"),
-        (7, r"metrics must be names or functions \(y_true, y_pred\), but one of them is 7"),
-        (lambda y: 1.0, "metrics must be names or functions"),
+        (7, r"metrics must be names, functions \(y_true, y_pred\) or scorers of scikit-learn, but one of them is 7"),
+        (lambda y: 1.0, "metrics must be names, functions"),
         ("accuracy", "The metric 'accuracy' needs classes, but the targets are numbers"),
         ("roc_auc", "needs classes"),
         ("log_loss", "needs classes, and outputs that are probabilities"),
@@ -201,6 +241,7 @@ def test_early_stopping_can_monitor_a_function(part):
         ("squared_error", {"metrics": "squared_error"}),
         ("error", {"metrics": {"error": lambda y, p: float(np.mean((y - p) ** 2, dtype=np.float64))}, "mode": "min"}),
         ("score", {"metrics": {"score": lambda y, p: -float(np.mean((y - p) ** 2, dtype=np.float64))}, "mode": "max"}),
+        ("neg_mean_squared_error", {"metrics": theirs.get_scorer("neg_mean_squared_error"), "mode": "max"}),
     ):
         rule = EarlyStopping(3, f"{part}{monitor}", mode=settings.pop("mode", None))
         net = MLP((3, 8, 2), random_state=0)
