@@ -55,7 +55,7 @@ def codes_of(arguments: Sequence[Any]) -> dict[str, Sequence[int]]:
             if isinstance(value, int):
                 codes[f"{type(x).__name__}.{name}"] = [value]
             elif isinstance(value, np.ndarray) and value.dtype.kind == "i" and value.size <= MOST_ROWS:
-                codes[f"{type(x).__name__}.{name}"] = value.tolist()
+                codes[f"{type(x).__name__}.{name}"] = value.ravel().tolist()
     return {name: [code for code in values if (name, code) not in own_digests] for name, values in codes.items()}
 
 

@@ -100,5 +100,5 @@ def test_network_is_immutable():
 
 
 def test_a_loss_of_the_users_own_is_refused_with_what_can_be_done():
-    with pytest.raises(ValueError, match=r"^loss must be a name, .* train the net by net.loss_and_gradient"):
+    with pytest.raises(ValueError, match=r"^loss must be a name or a fastmlp.Loss, .* needs its derivative"):
         build(loss=lambda y, output: (y - output) ** 4)
