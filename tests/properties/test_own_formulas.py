@@ -68,6 +68,7 @@ def test_formulas_of_built_in_rows_give_their_bits():
         "tanh": Activation("tanh_2", np.tanh, lambda a: 1.0 - a * a, low=-1.0, high=1.0),
         "sigmoid": Activation("sigmoid_2", expit, lambda a: a * (1.0 - a), low=0.0, high=1.0),
         "softplus": Activation("softplus_2", lambda z: np.logaddexp(0.0, z), lambda z: expit(z), low=0.0),
+        "relu": Activation("relu_2", lambda z: (z > 0.0) * z, lambda a: a > 0.0, low=0.0),
         "leaky_relu": Activation(
             "leaky_relu_2", lambda z: np.where(z < 0.0, 0.01 * z, z), lambda a: np.where(a > 0.0, 1.0, 0.01)
         ),

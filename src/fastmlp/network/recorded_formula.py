@@ -101,8 +101,9 @@ class Formula:
         if not isinstance(result, Recorded):  # a vector all the same, as other formulas return
             number = self.text(result)
             result = self.call("where", f"{used[0]} > 0.0", number, number)
+        returned = self.text(result)  # which may be one more variable
         lines = [f"    {variable} = {expression}" for expression, variable in self._names.items()]
-        return "\n".join([f"def {name}({', '.join(parameters)}):", *lines, f"    return {self.text(result)}", ""])
+        return "\n".join([f"def {name}({', '.join(parameters)}):", *lines, f"    return {returned}", ""])
 
     def text(self, value: Any) -> str:
         """Return an operand as text; a truth value is 1 or 0."""
