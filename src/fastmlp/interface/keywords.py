@@ -100,7 +100,7 @@ def explains_names(function: Function) -> Function:
                 raise unknown_keyword(function.__name__, unknown, names)
             cls: Any = type(arguments[0])
             if function.__name__ == "__init__":
-                if unknown in list(signature(cls.fit).parameters)[1:]:
+                if hasattr(cls, "fit") and unknown in list(signature(cls.fit).parameters)[1:]:
                     text = f"{cls.__name__}() got an unexpected keyword argument {unknown!r}."
                     raise TypeError(f"{text} It is an argument of fit: write fit(X, y, {unknown}=...).")
                 raise unknown_keyword(cls.__name__, unknown, names)

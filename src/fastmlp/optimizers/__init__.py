@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import cache
 
 from ..errors import unknown_name
+from ..interface.keywords import explains_parameters
 from .base import Optimizer as Optimizer
 from .base import setting_text as setting_text
 from .full_batch import *  # noqa: F403
@@ -19,6 +20,8 @@ OPTIMIZERS: dict[str, type[Optimizer]] = {  # the classes of these modules, thos
     for kind in sorted(_KINDS, key=lambda kind: MODULES.index(kind.__module__.rpartition(".")[2]))
     if kind is not Optimizer
 }
+for _kind in OPTIMIZERS.values():
+    explains_parameters(_kind)
 
 
 @cache

@@ -5,7 +5,7 @@ from inspect import signature
 import pytest
 from toy_data import XOR_X, XOR_Y
 
-from fastmlp import MLP, Population, sweep
+from fastmlp import MLP, Adam, LevenbergMarquardt, Population, sweep
 from fastmlp.fit.keywords import MLP_KEYWORDS, POPULATION_KEYWORDS, FitKeywords, PopulationFitKeywords
 
 
@@ -52,6 +52,8 @@ def test_unknown_keywords(call, name, message):
 @pytest.mark.parametrize(
     "make, name, message",
     [
+        (Adam, "lr", r"^Adam\(\) got an unexpected keyword argument 'lr'. Did you mean 'learning_rate'\?"),
+        (LevenbergMarquardt, "mu", "Did you mean 'damping'"),
         (
             lambda **given: MLP((2, 1), **given),
             "hidden_activaton",
