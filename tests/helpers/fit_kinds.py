@@ -17,6 +17,7 @@ from resumed_fits import train
 from small_blocks import BATCH, N, Rows, X, Y, use_small_blocks
 
 from fastmlp import MLP, SGD, AdamW, Converged, EarlyStopping, LevenbergMarquardt, Population
+from fastmlp.execution import thresholds
 from fastmlp.fit import slices_on_workers
 from fastmlp.kernels.cpu import backend
 
@@ -128,8 +129,13 @@ ALL = [
 
 
 def use_small_parts(monkeypatch):
-    """Read sources from disk in blocks of three steps, and give workers tasks of one net or of 16 nets in lanes."""
+    """Read sources from disk in blocks of three steps, and give workers tasks of one net or of 16 nets in lanes.
+
+    Nets in lanes have no unrolled code: its blocks have another number of nets on each kind of processor, and whether
+    it is used depends on the fits before.
+    """
     use_small_blocks(monkeypatch)
+    monkeypatch.setattr(thresholds, "UNROLLED_NETS_UP_TO_PARAMS", 0)
     for name in ("FIRST_SECONDS", "TASK_SECONDS"):
         monkeypatch.setattr(slices_on_workers, name, 1e-9)
     monkeypatch.setattr(slices_on_workers, "SHORTEST", 0.0)

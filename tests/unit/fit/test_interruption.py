@@ -17,6 +17,7 @@ from fastmlp import MLP, EarlyStopping, Population
 from fastmlp.commands import predict, xor_demo
 from fastmlp.commands.cli import app
 from fastmlp.diagnosis.monitor import Monitor
+from fastmlp.execution import thresholds
 from fastmlp.executors.workers import Workers
 from fastmlp.fit.interrupt_warnings import interrupt_message
 from fastmlp.history import History
@@ -115,9 +116,11 @@ def test_interrupted_early_stopping_keeps_each_nets_best_parameters(kind, monito
 
 
 @pytest.mark.parametrize("batch_size", [None, 8])
-@pytest.mark.parametrize("sizes", [(3, 4, 1), (3, 2, 1)], ids=["loops", "unrolled"])
-def test_interrupted_nets_in_lanes_have_the_loss_of_their_last_epoch(sizes, batch_size, monkeypatch):
+@pytest.mark.parametrize("unrolled", [0, 40], ids=["loops", "unrolled"])
+def test_interrupted_nets_in_lanes_have_the_loss_of_their_last_epoch(unrolled, batch_size, monkeypatch):
     """Also between the epochs whose losses are recorded or checked."""
+    sizes = (3, 2, 1)
+    monkeypatch.setattr(thresholds, "UNROLLED_NETS_UP_TO_PARAMS", unrolled)
     monkeypatch.setattr(fastmlp.population_result.recorded_epochs, "MAX_RECORDS", 2)
     settings = {"loss": "binary_cross_entropy", "dtype": "float64", "device": "cpu"}
     pop = Population(sizes, 40, random_state=0, **settings)

@@ -11,7 +11,7 @@ from small_blocks import X, Y
 
 import fastmlp
 from fastmlp import SGD
-from fastmlp.execution import dispatch, unrolled_code
+from fastmlp.execution import dispatch, thresholds, unrolled_code
 from fastmlp.kernels.structs import UNROLLED_ALWAYS, UNROLLED_IF_ON_DISK
 
 FOREVER = 100_000
@@ -176,6 +176,7 @@ def test_no_code_is_compiled_for_a_short_time(seconds, compiles, monkeypatch):
         chosen.append(choose(*arguments).unrolled)
         raise ZeroDivisionError  # before anything is compiled
 
+    monkeypatch.setattr(thresholds, "UNROLLED_NETS_UP_TO_PARAMS", 40)
     monkeypatch.setattr(unrolled_code, "_nets_work", {})
     monkeypatch.setattr(dispatch, "choose_nets_variant", noted)
     with pytest.raises(ZeroDivisionError):
