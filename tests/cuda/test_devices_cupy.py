@@ -225,7 +225,8 @@ nvrtc.createProgram = created
 {stand_in}
 from fastmlp.kernels.cuda.build import compiled_module
 
-text = compiled_module.source('typedef float T;\\nextern "C" __global__ void k(T* x) {{ x[0] = {function}(x[0]); }}')
+text = compiled_module.text_of("include/common.cuh")
+text += 'extern "C" __global__ void k(float* x) {{ x[0] = {function}(x[0]); }}'
 if cupy.cuda.is_available():
     compiled_module.compiled(text)["k"]
 else:
